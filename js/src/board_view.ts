@@ -1,0 +1,192 @@
+/** The board's face: a row for each task, drawn once a frame and only where something changed. */
+
+import { element, everyFrame, setText } from "./dom";
+import { fractionOf, type Phase, phase, type Rows, tally, timing } from "./rows";
+import type { Row } from "./wire";
+
+const MANY = 20;
+const TEXT_MOST = 20_000;
+const LOGS_MOST = 500;
+
+export interface BoardSource {
+  rows(): Rows;
+  hint(): string;
+  /** A sentence where something is wrong, else "". */
+  fault(): string;
+  cancel(task: string): void;
+}
+
+interface RowView {
+  root: HTMLElement;
+  show(row: Row): void;
+}
+
+export interface BoardView {
+  /** Draw these rows again, or all of them, in the next frame. */
+  changed(ids?: Iterable<string>): void;
+}
+
+export function boardView(root: HTMLElement, source: BoardSource, signal: AbortSignal): BoardView {
+  const on = { signal };
+  const fault = element("div", "bc-fault", { role: "status" });
+  const count = element("span", "bc-count");
+  const filter = element("input", "bc-filter", {
+    type: "search",
+    placeholder: "Filter",
+    "aria-label": "Filter the runs",
+  });
+  const folded = element("input", "", { type: "checkbox" });
+  const tools = element("div", "bc-tools", {}, count, filter, element("label", "", {}, folded, " Hide finished"));
+  const list = element("div", "bc-rows", { role: "list", "aria-label": "Background runs" });
+  const empty = element("div", "bc-empty");
+  root.append(fault, tools, list, empty);
+
+  const views = new Map<string, RowView>();
+  let dirty = new Set<string>();
+  let all = true;
+
+  const visible = (row: Row): boolean => {
+    if (folded.checked && row.status === "done") return false;
+    const wanted = filter.value.trim().toLowerCase();
+    return !wanted || `${row.number} ${row.label} ${row.tool} ${row.status}`.toLowerCase().includes(wanted);
+  };
+
+  const draw = (): void => {
+    const rows = source.rows();
+    const show = all || dirty.size > views.size ? rows.byId.keys() : dirty;
+    if (all) drop(rows);
+    for (const id of show) {
+      const row = rows.byId.get(id);
+      if (!row) continue;
+      let view = views.get(id);
+      if (!view) {
+        view = rowView((task) => source.cancel(task), on);
+        views.set(id, view);
+        list.append(view.root);
+      }
+      view.show(row);
+      view.root.hidden = !visible(row);
+    }
+    dirty = new Set();
+    all = false;
+    const { queued, active, done, failed } = tally(rows);
+    const parts = [`${active} running`, `${done} done`];
+    if (queued) parts.splice(1, 0, `${queued} waiting`);
+    if (failed) parts.push(`${failed} ended without a result`);
+    setText(count, parts.join(" · "));
+    tools.hidden = rows.byId.size <= MANY;
+    empty.hidden = rows.byId.size > 0;
+    setText(empty, `No runs yet. ${source.hint()}`.trim());
+    setText(fault, source.fault());
+    fault.hidden = source.fault() === "";
+  };
+  const drop = (rows: Rows): void => {
+    for (const [id, view] of views) {
+      if (rows.byId.has(id)) continue;
+      view.root.remove();
+      views.delete(id);
+    }
+  };
+  const soon = everyFrame(signal, draw);
+  const changed = (ids?: Iterable<string>): void => {
+    if (ids) for (const id of ids) dirty.add(id);
+    else all = true;
+    soon();
+  };
+  filter.addEventListener("input", () => changed(), on);
+  folded.addEventListener("change", () => changed(), on);
+  root.dataset.lmSuppressShortcuts = "true";
+  draw();
+  return { changed };
+}
+
+function rowView(cancel: (task: string) => void, on: { signal: AbortSignal }): RowView {
+  const number = element("span", "bc-number");
+  const label = element("span", "bc-label");
+  const fill = element("div", "bc-fill");
+  const bar = element("div", "bc-bar", { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const time = element("span", "bc-time");
+  const stop = element("button", "bc-small", { type: "button" }, "Cancel");
+  const message = element("div", "bc-message");
+  const more = element("div", "bc-more");
+  const root = element("div", "bc-row", { role: "listitem" }, number, label, bar, time, stop, message, more);
+  let known: Row | null = null;
+  stop.addEventListener(
+    "click",
+    () => {
+      if (!known) return;
+      stop.disabled = true;
+      setText(stop, "Cancelling");
+      cancel(known.id);
+    },
+    on,
+  );
+
+  const show = (row: Row): void => {
+    const now = phase(row);
+    const before = known;
+    known = row;
+    root.dataset.task = row.id;
+    root.dataset.status = row.status;
+    root.dataset.phase = now;
+    setText(number, row.number ? String(row.number) : "");
+    const name = row.label || row.tool || row.id;
+    setText(label, name);
+    if (label.title !== name) label.title = name;
+    drawBar(bar, fill, row, now);
+    setText(time, timing(row));
+    setText(message, now === "active" || now === "queued" ? row.message : "");
+    message.hidden = message.textContent === "";
+    const over = now === "done" || now === "failed";
+    stop.hidden = over;
+    if (!over && before && before.status !== row.status) {
+      stop.disabled = false;
+      setText(stop, "Cancel");
+    }
+    stop.setAttribute("aria-label", `Cancel ${name}`);
+    if (!before || before.text !== row.text || before.error !== row.error || before.logs.length !== row.logs.length) {
+      drawMore(more, row);
+    }
+  };
+  return { root, show };
+}
+
+function drawBar(bar: HTMLElement, fill: HTMLElement, row: Row, now: Phase): void {
+  const fraction = fractionOf(row);
+  const name = row.label || row.tool;
+  if (bar.getAttribute("aria-label") !== name) bar.setAttribute("aria-label", name);
+  const moving = fraction === null && now === "active";
+  bar.classList.toggle("bc-unknown", moving);
+  if (fraction === null) bar.removeAttribute("aria-valuenow");
+  else bar.setAttribute("aria-valuenow", String(Math.floor(fraction * 100)));
+  bar.setAttribute("aria-valuetext", timing(row));
+  fill.style.transform = moving ? "" : `scaleX(${(fraction ?? 0).toFixed(4)})`;
+}
+
+function drawMore(more: HTMLElement, row: Row): void {
+  const open = new Set([...more.querySelectorAll("details[open]")].map((part) => part.className));
+  const parts: HTMLElement[] = [];
+  if (row.error) {
+    const [first = "", ...rest] = row.error.trimEnd().split("\n");
+    const last = rest.at(-1)?.trim();
+    const traceback = first.startsWith("Traceback") && last;
+    parts.push(element("div", "bc-error", {}, traceback ? last : first));
+    if (rest.length > 0) parts.push(fold("bc-traceback", "Traceback", row.error));
+  }
+  if (row.text) {
+    const lines = row.text.split("\n").length;
+    if (row.text.length <= 300 && lines <= 6) parts.push(element("div", "bc-result", {}, row.text));
+    else parts.push(fold("bc-result", `Result: ${row.text.slice(0, 120).replaceAll("\n", " ")} …`, row.text));
+  }
+  if (row.logs.length > 0) {
+    parts.push(fold("bc-logs", `Log (${row.logs.length})`, row.logs.slice(-LOGS_MOST).join("\n")));
+  }
+  for (const part of parts) if (part instanceof HTMLDetailsElement) part.open = open.has(part.className);
+  more.replaceChildren(...parts);
+  more.hidden = parts.length === 0;
+}
+
+function fold(className: string, summary: string, text: string): HTMLDetailsElement {
+  const shown = text.length > TEXT_MOST ? `${text.slice(0, TEXT_MOST)}\n… (${text.length} characters in all)` : text;
+  return element("details", className, {}, element("summary", "", {}, summary), element("pre", "", {}, shown));
+}

@@ -1,0 +1,75 @@
+"""Talk to your notebook. The tools keep working in the background; the voice keeps talking.
+
+%load_ext backchannel          in a notebook: then %%async_tool, %talk and %tasks
+
+async with BidiAgent(tools=[train]) as agent:          anywhere
+    await agent.send("Train on sales.")
+    async for event in agent.receive(): ...
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .agents import BidiAgent
+from .errors import BackchannelError
+from .hooks import HookProvider, HookRegistry
+from .messages import ToolResult, ToolUse
+from .models import BidiModel, BidiModelTimeoutError
+from .tasks import AsyncTaskResult, AsyncToolManager, Task, async_tool, cancelled, progress, track
+from .tools import AgentTool, ToolContext, tool
+
+if TYPE_CHECKING:
+    from .models import LocalModel, ScriptedModel
+
+__all__ = [
+    "AgentTool",
+    "AsyncTaskResult",
+    "AsyncToolManager",
+    "BackchannelError",
+    "BidiAgent",
+    "BidiModel",
+    "BidiModelTimeoutError",
+    "HookProvider",
+    "HookRegistry",
+    "LocalModel",
+    "ScriptedModel",
+    "Task",
+    "ToolContext",
+    "ToolResult",
+    "ToolUse",
+    "__version__",
+    "async_tool",
+    "cancelled",
+    "progress",
+    "tool",
+    "track",
+]
+
+_MODELS = ("LocalModel", "ScriptedModel")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODELS:
+        return getattr(importlib.import_module(".models", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Answer ``%load_ext backchannel``."""
+    from .notebook import magics
+
+    magics.load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Answer ``%unload_ext backchannel``."""
+    from .notebook import magics
+
+    magics.unload(ipython)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "backchannel.server_extension"}]

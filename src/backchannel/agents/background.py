@@ -1,0 +1,110 @@
+"""The agent's side of background tasks: whose they are, which were answered at once, which are still to be told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..events import TaskFinished, TaskUpdateEvent, TypedEvent
+from ..tasks import AsyncTool, AsyncToolManager, Task
+
+if TYPE_CHECKING:
+    from .bidi import BidiAgent
+
+__all__ = ["BackgroundTasks"]
+
+UPDATE_S = 0.2
+"""The shortest time between two updates of progress in the event stream, seconds."""
+
+
+class BackgroundTasks:
+    """Carries what happens to an agent's tasks, in whatever thread, to the agent's loop."""
+
+    def __init__(
+        self,
+        agent: BidiAgent,
+        loop: asyncio.AbstractEventLoop,
+        feed: Callable[[object], None],
+        emit: Callable[[TypedEvent], None],
+    ) -> None:
+        self._agent = agent
+        self._loop = loop
+        self._feed = feed
+        self._emit = emit
+        self._watched: dict[AsyncToolManager, Callable[[], None]] = {}
+        self._unanswered: dict[str, Task] = {}
+        self._answered: dict[str, None] = {}
+        self._moved: set[Task] = set()
+        self._scheduled = False
+        self._closed = False
+
+    def watch(self) -> None:
+        """Listen to the managers of all tools that the agent has now."""
+        for tool in self._agent.tool_registry.tools():
+            if isinstance(tool, AsyncTool) and tool.manager not in self._watched:
+                self._watched[tool.manager] = tool.manager.subscribe(self._listen)
+
+    def close(self) -> None:
+        """Stop listening. Running tasks go on."""
+        self._closed = True
+        for unsubscribe in self._watched.values():
+            unsubscribe()
+        self._watched.clear()
+
+    def answered(self, call_id: str, *, acknowledged: bool) -> None:
+        """The call was answered: with an acknowledgement, so that its result is owed, or with the result itself."""
+        if not acknowledged:
+            self._answered[call_id] = None
+            if len(self._answered) > 1000:
+                del self._answered[next(iter(self._answered))]
+        task = self._unanswered.pop(call_id, None)
+        if task is not None and acknowledged:
+            self._feed(task.finished_fact())
+
+    def told(self, tasks: tuple[TaskFinished, ...]) -> None:
+        """Mark finished tasks as delivered."""
+        ids = {task.task_id for task in tasks}
+        for manager in self._watched:
+            for task in manager.tasks:
+                if task.id in ids:
+                    task.delivered = True
+
+    def _listen(self, task: Task, kind: str) -> None:
+        """Called by a manager, in any thread."""
+        if task.owner is not self._agent or self._closed:
+            return
+        if kind == "progressed":
+            self._moved.add(task)
+            if self._scheduled:
+                return
+            self._scheduled = True
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._take, task, kind)
+
+    def _take(self, task: Task, kind: str) -> None:
+        if self._closed:
+            return
+        if kind == "progressed":
+            self._loop.call_later(UPDATE_S, self._publish_moved)
+            return
+        self._emit(TaskUpdateEvent(task.snapshot()))
+        if kind != "finished":
+            return
+        call_id = task.call_id
+        if call_id is not None and call_id in self._agent.open_calls:
+            self._unanswered[call_id] = task
+        elif call_id is not None and call_id in self._answered:
+            del self._answered[call_id]
+        else:
+            self._feed(task.finished_fact())
+
+    def _publish_moved(self) -> None:
+        self._scheduled = False
+        moved, self._moved = self._moved, set()
+        if self._closed:
+            return
+        for task in moved:
+            if not task.done():
+                self._emit(TaskUpdateEvent(task.snapshot()))

@@ -1,0 +1,420 @@
+"""Whose turn it is, what is owed, and when the result of a background task may be told. Pure.
+
+Facts go in, with the time; an ordered list of commands comes out. The rules:
+
+- nothing is announced while the user speaks;
+- with ``announce="when_free"`` also not while the model speaks, or owes an answer;
+- a result is told once some of its audio was heard, or the response that tells it ended without audio;
+- told in vain (interrupted with nothing heard, connection lost, send failed), it is owed again;
+- an interruption is one fact and one ordered list of commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..commands import (
+    AmendMessage,
+    Announce,
+    AppendMessage,
+    CancelResponse,
+    Command,
+    Flush,
+    Publish,
+    RunTool,
+    SendResult,
+    Told,
+    Truncate,
+    WakeAt,
+)
+from ..events import (
+    AnnouncementFailed,
+    AudioHandedOut,
+    BidiAudioStreamEvent,
+    BidiInterruptionEvent,
+    BidiResponseCompleteEvent,
+    BidiResponseStartEvent,
+    BidiTranscriptStreamEvent,
+    ConnectionLost,
+    Heard,
+    PlayerReady,
+    TaskFinished,
+    ToolFinished,
+    ToolResultMessageEvent,
+    ToolUseStreamEvent,
+    UserSpeechEvent,
+    UserTextSent,
+)
+from ..messages import Message, Role, ToolUse, tool_pair
+from ..models.realtime import ModelProfile
+from .playback import Playback, sentences
+
+__all__ = ["Conversation", "announcement"]
+
+REPLY_WAIT_S = 1.0
+"""How long the model may take to begin an answer before the conversation counts as free, seconds."""
+SPEECH_WAIT_S = 3.0
+"""How long partial transcripts alone make the user count as speaking, seconds."""
+STALL_S = 2.0
+"""How long after its expected end a player that reports nothing is believed to play, seconds."""
+RETRY_S = 5.0
+"""How long to wait after an announcement could not be sent, seconds."""
+SILENT_S = 5.0
+"""How long a model that has begun a response may send nothing before the response counts as ended, seconds."""
+
+
+_SIGNS_OF_LIFE = (Heard, AudioHandedOut, UserSpeechEvent, UserTextSent, PlayerReady)
+"""Facts that show that somebody is there to be told something."""
+
+
+@dataclass(slots=True)
+class _Telling:
+    """An announcement on its way: sent to the model, and then spoken in ``response_id``."""
+
+    tasks: tuple[TaskFinished, ...]
+    message: Message
+    response_id: str | None = None
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The state of one conversation with one model."""
+
+    profile: ModelProfile
+    playback: Playback
+    user_speaking: bool = False
+    open_calls: dict[str, ToolUse] = field(default_factory=dict)
+    owed: list[TaskFinished] = field(default_factory=list)
+    _generating: str | None = None
+    _speaking_until: float | None = None
+    _reply_until: float | None = None
+    _stalls_at: float | None = None
+    _tellings: list[_Telling] = field(default_factory=list)
+    _held_results: list[SendResult] = field(default_factory=list)
+    _spoken: dict[str, list[Message]] = field(default_factory=dict)
+    _unnamed: int = 0
+    _deaf: bool = False
+    _commands: list[Command] = field(default_factory=list)
+    _now: float = 0.0
+
+    def handle(self, fact: object, now: float) -> list[Command]:
+        """Take in one fact (an event of the model, or a fact of `backchannel.events`).
+
+        Args:
+            fact: What happened.
+            now: When, seconds on any clock that does not go back.
+        """
+        self._now = now
+        if isinstance(fact, _SIGNS_OF_LIFE):
+            self._deaf = False
+        match fact:
+            case BidiAudioStreamEvent():
+                self._audio(fact)
+            case AudioHandedOut(response_id, samples):
+                if self.playback.handed_out(response_id, samples):
+                    self._heard(response_id)
+            case Heard(response_id, samples, finished):
+                if self.playback.played(response_id, samples, finished):
+                    self._heard(response_id)
+            case BidiTranscriptStreamEvent():
+                self._transcript(fact)
+            case UserSpeechEvent():
+                self._speech(fact)
+            case BidiResponseStartEvent():
+                self._response_started(fact)
+            case BidiResponseCompleteEvent():
+                self._response_completed(fact)
+            case BidiInterruptionEvent():
+                self._interrupt(fact, cancel=False)
+                if fact.reason == "user_speech" and not self.user_speaking:
+                    self.user_speaking, self._speaking_until = True, now + SPEECH_WAIT_S
+            case ToolUseStreamEvent():
+                self._call(fact)
+            case ToolFinished():
+                self._tool_finished(fact)
+            case TaskFinished():
+                if fact.announce != "never":
+                    self.owed.append(fact)
+            case AnnouncementFailed(tasks):
+                self._owe_again([item for item in self._tellings if item.tasks == tasks])
+                self._reply_until = now + RETRY_S
+            case UserTextSent(text, role):
+                self._typed(text, role)
+            case ConnectionLost():
+                self._connection_lost()
+            case PlayerReady():
+                pass
+            case _:
+                self._commands.append(Publish(fact))
+        return self._settle()
+
+    def tick(self, now: float) -> list[Command]:
+        """Say that it is ``now``: what waits for time to pass may happen."""
+        self._now = now
+        return self._settle()
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody speaks, and nobody is expected to."""
+        return not (self.user_speaking or self._generating or self._reply_until is not None or self.playback.playing)
+
+    # What the model does
+
+    def _response_started(self, event: BidiResponseStartEvent) -> None:
+        if self._generating not in (None, event.response_id):
+            self.playback.completed(str(self._generating))
+        self._generating = event.response_id
+        self._reply_until = None
+        self.playback.get(event.response_id)
+        for telling in self._tellings:
+            if telling.response_id is None:
+                telling.response_id = event.response_id
+        if self.user_speaking and self._decides and self._telling_in(event.response_id):
+            self._commands.append(CancelResponse(event.response_id))
+            self._cut(event.response_id)
+            return
+        self._commands.append(Publish(event))
+
+    def _audio(self, event: BidiAudioStreamEvent) -> None:
+        response_id = event.response_id or self._generating
+        if response_id is None:
+            self._unnamed += 1
+            self._response_started(BidiResponseStartEvent(f"response-{self._unnamed}"))
+            response_id = self._generating
+            if response_id is None:
+                return
+        event.response_id = response_id
+        if self.playback.get(response_id).cut:
+            return
+        self._generating = response_id
+        self.playback.sent(response_id, event.samples if event["format"] == "pcm" else 0)
+        self._commands.append(Publish(event))
+
+    def _transcript(self, event: BidiTranscriptStreamEvent) -> None:
+        if event.role == "assistant":
+            self._said(event)
+        else:
+            self._user_said(event)
+
+    def _said(self, event: BidiTranscriptStreamEvent) -> None:
+        response_id = self._generating
+        if response_id is not None and self.playback.get(response_id).cut:
+            return
+        if response_id is not None and (not event.is_final or not self.playback.get(response_id).marks):
+            self.playback.said(response_id, event.delta.get("text") or event.text)
+        if event.is_final and event.text:
+            message: Message = {"role": "assistant", "content": [{"text": event.text}]}
+            self._commands.append(AppendMessage(message))
+            if response_id is not None:
+                self._spoken.setdefault(response_id, []).append(message)
+        self._commands.append(Publish(event))
+
+    def _response_completed(self, event: BidiResponseCompleteEvent) -> None:
+        response_id = event.response_id
+        if self._generating == response_id or not self.playback.known(response_id):
+            self._generating = None
+        response = self.playback.get(response_id)
+        if event.stop_reason == "interrupted" and not response.cut:
+            self._cut(response_id)
+        self.playback.completed(response_id)
+        if not response.cut and response.generated == 0:
+            self._told(response_id)
+        self._commands.append(Publish(event))
+
+    def _call(self, event: ToolUseStreamEvent) -> None:
+        tool_use: ToolUse = event.current_tool_use
+        self._commands.append(Publish(event))
+        if tool_use["toolUseId"] not in self.open_calls:
+            self.open_calls[tool_use["toolUseId"]] = tool_use
+            self._reply_until = None
+            self._commands.append(RunTool(tool_use))
+
+    def _tool_finished(self, fact: ToolFinished) -> None:
+        if self.open_calls.pop(fact.tool_use["toolUseId"], None) is None:
+            return
+        call, answer = tool_pair(fact.tool_use, fact.event.tool_result)
+        self._commands += [AppendMessage(call), AppendMessage(answer)]
+        self._commands += [Publish(fact.event), Publish(ToolResultMessageEvent(answer))]
+        self._held_results.append(SendResult(fact.event.tool_result, fact.event.task))
+
+    # What the user does
+
+    def _speech(self, event: UserSpeechEvent) -> None:
+        self.user_speaking = bool(event.speaking)
+        self._speaking_until = None
+        if event.speaking:
+            self._commands.append(Publish(event))
+            if self._decides and (self._generating or self.playback.playing):
+                self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
+        else:
+            self._reply_until = self._now + REPLY_WAIT_S
+            self._commands.append(Publish(event))
+
+    def _user_said(self, event: BidiTranscriptStreamEvent) -> None:
+        if event.is_final:
+            if self._speaking_until is not None:
+                self.user_speaking, self._speaking_until = False, None
+            if event.text:
+                self._commands.append(AppendMessage({"role": "user", "content": [{"text": event.text}]}))
+            if self._generating is None:
+                self._reply_until = self._now + REPLY_WAIT_S
+        elif (
+            self._generating is None and not self.playback.playing and (not self.user_speaking or self._speaking_until)
+        ):
+            self.user_speaking, self._speaking_until = True, self._now + SPEECH_WAIT_S
+        self._commands.append(Publish(event))
+
+    def _typed(self, text: str, role: Role) -> None:
+        if self._decides and (self._generating or self.playback.playing):
+            self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
+        self._commands.append(AppendMessage({"role": role, "content": [{"text": text}]}))
+        self._reply_until = self._now + REPLY_WAIT_S
+
+    # Interruptions
+
+    @property
+    def _decides(self) -> bool:
+        return self.profile.interruption == "agent"
+
+    def _interrupt(self, event: BidiInterruptionEvent, *, cancel: bool) -> None:
+        ids = [response.id for response in self.playback.playing]
+        if self._generating is not None and self._generating not in ids:
+            ids.append(self._generating)
+        for response_id in ids:
+            self._commands.append(Flush(response_id))
+            if self.playback.get(response_id).generated:
+                self._commands.append(Truncate(response_id, self.playback.get(response_id).heard))
+            if cancel and response_id == self._generating:
+                self._commands.append(CancelResponse(response_id))
+        self._commands.append(Publish(event, overtakes=True))
+        for response_id in ids:
+            self._cut(response_id)
+        self._generating = None
+
+    def _cut(self, response_id: str) -> None:
+        response = self.playback.cut(response_id)
+        messages = self._spoken.pop(response_id, [])
+        if response.generated:
+            heard = self.playback.heard_sentences(response_id)
+            if not messages and heard:
+                self._commands.append(AppendMessage({"role": "assistant", "content": [{"text": " ".join(heard)}]}))
+            self._amend(messages, len(heard))
+        telling = self._telling_in(response_id)
+        if telling and response.heard <= 0:
+            self._owe_again(telling)
+
+    def _amend(self, messages: Iterable[Message], count: int) -> None:
+        for message in messages:
+            parts = sentences(message["content"][0]["text"])
+            if count < len(parts):
+                self._commands.append(AmendMessage(message, " ".join(parts[: max(count, 0)])))
+            count -= len(parts)
+
+    def _connection_lost(self) -> None:
+        for response in self.playback.playing:
+            if not response.complete:
+                self.playback.completed(response.id)
+        self._generating, self._reply_until = None, None
+        self.user_speaking, self._speaking_until = False, None
+        self._owe_again([item for item in self._tellings if not self._has_audio(item)])
+
+    # Telling results
+
+    def _telling_in(self, response_id: str) -> list[_Telling]:
+        return [telling for telling in self._tellings if telling.response_id == response_id]
+
+    def _has_audio(self, telling: _Telling) -> bool:
+        return telling.response_id is not None and self.playback.get(telling.response_id).generated > 0
+
+    def _heard(self, response_id: str) -> None:
+        if self.playback.get(response_id).heard > 0:
+            self._told(response_id)
+
+    def _told(self, response_id: str) -> None:
+        for telling in self._telling_in(response_id):
+            self._tellings.remove(telling)
+            self._commands.append(Told(telling.tasks))
+
+    def _owe_again(self, tellings: Iterable[_Telling]) -> None:
+        for telling in tellings:
+            self._tellings.remove(telling)
+            self.owed[:0] = telling.tasks
+            self._commands.append(AmendMessage(telling.message, ""))
+
+    def _settle(self) -> list[Command]:
+        """Let time pass, do what is now possible, and return all commands."""
+        self._expire()
+        if not (self.user_speaking and self._decides):
+            for result in self._held_results:
+                self._commands.append(result)
+                self._reply_until = self._now + REPLY_WAIT_S
+            self._held_results.clear()
+        if self.owed and not (self.user_speaking or self._deaf):
+            due = self.owed if self.free else [task for task in self.owed if task.announce == "at_once"]
+            if due:
+                self._announce(tuple(due))
+        wake = min(
+            (at for at in (self._speaking_until, self._reply_until, self._stalls_at) if at is not None), default=None
+        )
+        if self.owed and wake is not None:
+            self._commands.append(WakeAt(wake))
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _expire(self) -> None:
+        if self._speaking_until is not None and self._now >= self._speaking_until:
+            self.user_speaking, self._speaking_until = False, None
+        if self._reply_until is not None and self._now >= self._reply_until:
+            self._reply_until = None
+        if not self.playback.playing:
+            self._stalls_at = None
+        elif self._commands or self._stalls_at is None:
+            wait = SILENT_S if self._generating else STALL_S
+            self._stalls_at = self._now + self.playback.remaining_s + wait
+        elif self._now >= self._stalls_at:
+            self._generating, self._stalls_at = None, None
+            self._nobody_listens([response.id for response in self.playback.playing])
+        if len(self._spoken) > 8:
+            live = {response.id for response in self.playback.playing}
+            self._spoken = {key: value for key, value in self._spoken.items() if key in live}
+
+    def _nobody_listens(self, response_ids: list[str]) -> None:
+        """Give up on responses that nobody plays; what they were to tell waits for a sign of life."""
+        self.playback.abandon()
+        unheard = [item for item in self._tellings if item.response_id in response_ids]
+        self._deaf = any(self._has_audio(item) for item in unheard)
+        self._owe_again(unheard)
+
+    def _announce(self, tasks: tuple[TaskFinished, ...]) -> None:
+        told = set(map(id, tasks))
+        self.owed = [task for task in self.owed if id(task) not in told]
+        text = announcement(tasks)
+        message: Message = {"role": "user", "content": [{"text": text}]}
+        self._tellings.append(_Telling(tasks, message))
+        self._reply_until = self._now + REPLY_WAIT_S
+        self._commands += [AppendMessage(message), Announce(text, tasks)]
+
+
+_ENDED: dict[str, str] = {
+    "done": "is done",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "timed_out": "ran out of time",
+}
+
+
+def announcement(tasks: Iterable[TaskFinished]) -> str:
+    """Return the text that tells a model of finished tasks: id, tool, arguments, outcome, elapsed time."""
+    lines = []
+    for task in tasks:
+        arguments: dict[str, Any] = dict(task.arguments)
+        call = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        again = " You may have said this already; if so, say nothing." if task.perhaps_told else ""
+        lines.append(
+            f"Background task {task.number} (id {task.task_id}), {task.tool_name}({call}), "
+            f"{_ENDED.get(task.status, task.status)} after {task.elapsed_s:.1f} s.{again}\n"
+            f"{'Error' if task.status in ('failed', 'timed_out') else 'Result'}: {task.text}"
+        )
+    return "\n\n".join(lines) + "\n\nTell the user now, briefly, in your own words. Do not call the tool again for it."

@@ -1,0 +1,3 @@
+"""Audio without devices: sample formats, rates, speech detection, pacing. Pure."""
+
+from __future__ import annotations

@@ -1,0 +1,122 @@
+"""Every exception of Backchannel.
+
+Each says what happened, to which named thing, and what to do about it.
+
+    BackchannelError
+    ├── AgentStateError          (RuntimeError)    started twice, used before start, used after stop
+    ├── InvalidInputError        (ValueError)      an event, message or setting that cannot be used
+    ├── AudioFormatError         (ValueError)      audio that is not what it says, or cannot be converted
+    ├── MissingExtraError        (ImportError)     an optional part is not installed; names the extra
+    ├── ToolDefinitionError      (ValueError)      a function or object that cannot become a tool
+    ├── ToolArgumentsError       (ValueError)      arguments that do not fit a tool's schema
+    ├── ModelError                                 a model could not be reached, or answered with an error
+    │   ├── BidiModelTimeoutError                  a connection came to its time limit; the agent restarts it
+    │   └── ScriptError          (AssertionError)  a ScriptedModel was used otherwise than its script says
+    └── TaskError                                  a background task has no value
+        ├── TaskFailedError                        its function raised; `__cause__` has the original
+        ├── TaskCancelledError                     it was cancelled
+        ├── TaskTimedOutError    (TimeoutError)    it ran longer than its time-out
+        └── TaskRefusedError                       it was not accepted: queue full, manager shut down
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AgentStateError",
+    "AudioFormatError",
+    "BackchannelError",
+    "BidiModelTimeoutError",
+    "InvalidInputError",
+    "MissingExtraError",
+    "ModelError",
+    "ScriptError",
+    "TaskCancelledError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskRefusedError",
+    "TaskTimedOutError",
+    "ToolArgumentsError",
+    "ToolDefinitionError",
+]
+
+
+class BackchannelError(Exception):
+    """Base of all errors that Backchannel raises on purpose."""
+
+
+class AgentStateError(BackchannelError, RuntimeError):
+    """The agent is not in the state that the call needs."""
+
+
+class InvalidInputError(BackchannelError, ValueError):
+    """An input that cannot be used; nothing was sent."""
+
+
+class AudioFormatError(BackchannelError, ValueError):
+    """Audio that cannot be read or converted."""
+
+
+class MissingExtraError(BackchannelError, ImportError):
+    """An optional part of Backchannel is not installed.
+
+    Args:
+        feature: What was asked for, as the user would name it.
+        extra: The extra that brings it, as in ``pip install "backchannel[extra]"``.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f'{feature} needs packages that are not installed. Install them with: pip install "backchannel[{extra}]"'
+        )
+
+
+class ToolDefinitionError(BackchannelError, ValueError):
+    """A function or object that cannot become a tool."""
+
+
+class ToolArgumentsError(BackchannelError, ValueError):
+    """Arguments that do not fit a tool's schema; the tool did not run."""
+
+
+class ModelError(BackchannelError):
+    """A model could not be reached, or answered with an error."""
+
+
+class BidiModelTimeoutError(ModelError):
+    """A model connection came to its time limit; the agent answers by restarting it.
+
+    Args:
+        message: What the model reported.
+        **restart_config: Passed on to the model's ``start`` at the restart.
+    """
+
+    def __init__(self, message: str, **restart_config: Any) -> None:
+        super().__init__(message)
+        self.restart_config = restart_config
+
+
+class ScriptError(ModelError, AssertionError):
+    """A ScriptedModel was used otherwise than its script says."""
+
+
+class TaskError(BackchannelError):
+    """A background task has no value."""
+
+
+class TaskFailedError(TaskError):
+    """The task's function raised; ``__cause__`` holds the original exception."""
+
+
+class TaskCancelledError(TaskError):
+    """The task was cancelled."""
+
+
+class TaskTimedOutError(TaskError, TimeoutError):
+    """The task ran longer than its time-out."""
+
+
+class TaskRefusedError(TaskError):
+    """The task was not accepted and did not run."""

@@ -1,0 +1,108 @@
+"""The contract between the agent and a realtime model, and the flags that say how models differ."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from ..errors import BidiModelTimeoutError
+from ..events import BidiInputEvent, BidiOutputEvent, ToolResultEvent
+from ..messages import Messages, ToolSpec
+
+__all__ = [
+    "BidiModel",
+    "BidiModelTimeoutError",
+    "CancelsResponses",
+    "ModelProfile",
+    "TruncatesResponses",
+    "UpdatesTools",
+    "profile_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """How a model differs from the others.
+
+    Attributes:
+        name: What to call it in the widget and the log.
+        place: Where the user's audio goes, in words: "stays on this computer".
+        input_rate: Samples per second that it hears, Hz.
+        output_rate: Samples per second that it speaks, Hz.
+        interruption: Who decides on a barge-in: the model (it sends `BidiInterruptionEvent`), or the
+            agent, from the model's `UserSpeechEvent`.
+        tools: New tools during a conversation: ``live`` (`UpdatesTools`) or by a ``restart``.
+        reads_text: Whether text may be sent during a conversation.
+        session_limit_s: How long a connection lives, seconds; None for ever.
+    """
+
+    name: str = "model"
+    place: str = "goes where the model's provider sends it"
+    input_rate: int = 16000
+    output_rate: int = 16000
+    interruption: Literal["model", "agent"] = "model"
+    tools: Literal["live", "restart"] = "restart"
+    reads_text: bool = True
+    session_limit_s: float | None = None
+
+
+@runtime_checkable
+class BidiModel(Protocol):
+    """A live link to a model, as the seeds define it.
+
+    ``config["audio"]`` may say ``input_rate``, ``output_rate`` (Hz), ``channels``, ``format`` and ``voice``.
+    ``receive`` ends when the connection does, and raises `BidiModelTimeoutError` when it is to be restarted.
+    A model of ours also has a ``profile`` (`ModelProfile`), and what the protocols below name.
+    """
+
+    config: dict[str, Any]
+
+    async def start(
+        self,
+        system_prompt: str | None = None,
+        tools: list[ToolSpec] | None = None,
+        messages: Messages | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def receive(self) -> AsyncIterable[BidiOutputEvent]: ...
+
+    async def send(self, content: BidiInputEvent | ToolResultEvent) -> None: ...
+
+
+@runtime_checkable
+class UpdatesTools(Protocol):
+    """A model that takes new tools while connected (``profile.tools == "live"``)."""
+
+    async def update_tools(self, tools: list[ToolSpec]) -> None: ...
+
+
+@runtime_checkable
+class CancelsResponses(Protocol):
+    """A model that can be told to stop generating a response. Unknown or finished ids are ignored."""
+
+    async def cancel_response(self, response_id: str) -> None: ...
+
+
+@runtime_checkable
+class TruncatesResponses(Protocol):
+    """A model that can be told how much of a response was heard, in samples at its output rate."""
+
+    async def truncate_response(self, response_id: str, samples: int) -> None: ...
+
+
+def profile_of(model: object) -> ModelProfile:
+    """Return the model's profile; for a model without one, what its ``config["audio"]`` says."""
+    profile = getattr(model, "profile", None)
+    if isinstance(profile, ModelProfile):
+        return profile
+    config = getattr(model, "config", None)
+    audio = config.get("audio", {}) if isinstance(config, dict) else {}
+    return ModelProfile(
+        name=type(model).__name__,
+        input_rate=int(audio.get("input_rate", 16000)),
+        output_rate=int(audio.get("output_rate", 16000)),
+    )

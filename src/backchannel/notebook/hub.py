@@ -1,0 +1,239 @@
+"""Hub: the one owner of everything that belongs to a notebook as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..tasks import AsyncTool, AsyncToolManager, Task, default_manager
+from ..tasks.manager import Kind
+from ..tasks.runners import coroutines
+from .board import Board
+from .board_pump import BoardPump
+from .loop_thread import LoopThread
+from .routing import Routing
+
+if TYPE_CHECKING:
+    from .voice import Voice
+
+__all__ = ["Hub", "SwitchInterval"]
+
+_log = logging.getLogger(__name__)
+_CLOSE_S = 3.0
+# Not the voice's loop: an async tool that blocks must not silence it. One for all hubs: tasks outlive them.
+_task_loop = LoopThread("backchannel-tasks")
+_KINDS: tuple[Kind, ...] = ("queued", "started", "progressed", "finished", "logged")
+
+
+class SwitchInterval:
+    """Makes threads take turns faster while somebody speaks: a pure-Python loop else delays each message by 30 ms."""
+
+    FAST_S = 0.0005
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._before = 0.0
+
+    @property
+    def fast(self) -> bool:
+        """Whether it is shortened now."""
+        return self._holders > 0
+
+    @contextlib.contextmanager
+    def shortened(self) -> Iterator[None]:
+        """Keep it short; the last one to leave restores what was set before."""
+        with self._lock:
+            if self._holders == 0:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(min(self.FAST_S, self._before))
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if self._holders == 0:
+                    sys.setswitchinterval(self._before)
+
+
+class Hub:
+    """Loop, tools, boards and conversations of one notebook.
+
+    Methods are for the thread of the cell unless they say otherwise; none of them waits for the loop.
+
+    Args:
+        shell: IPython's shell.
+        clock: Seconds.
+    """
+
+    MAX_TASKS = 2000
+
+    def __init__(self, shell: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self.shell = shell
+        self.clock = clock
+        self.loop = LoopThread()
+        self.interval = SwitchInterval()
+        self.routing = Routing(getattr(shell, "kernel", None))
+        self.tools: dict[str, AsyncTool] = {}
+        self.voices: list[Voice] = []
+        self._boards: dict[str, Board] = {}
+        self._board_of_tool: dict[str, Board] = {}
+        self._board_of_task: dict[str, Board] = {}
+        self._everything: Board | None = None
+        self._tasks: dict[str, Task] = {}
+        self._unsubscribe: dict[AsyncToolManager, Callable[[], None]] = {}
+        self.pump = BoardPump(lambda: self.boards, self._place, self.loop.call, clock)
+
+    @property
+    def boards(self) -> list[Board]:
+        """All boards. Any thread."""
+        shown = [*self._boards.values(), *self._board_of_task.values()]
+        return [*shown, self._everything] if self._everything is not None else shown
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that this notebook has seen, oldest first; a bounded number. Any thread."""
+        return list(self._tasks.values())
+
+    def open(self) -> None:
+        """Start the loop and the routing."""
+        self.loop.start()
+        coroutines.set_default_loop(_task_loop.loop)
+        self.routing.install()
+        self.follow(default_manager())
+
+    def close(self) -> None:
+        """End all conversations and close all boards; tasks go on."""
+        for unsubscribe in self._unsubscribe.values():
+            unsubscribe()
+        self._unsubscribe.clear()
+        self.routing.uninstall()
+        if self.loop.running:
+            ended = self.loop.submit(self._end())
+            with contextlib.suppress(TimeoutError):
+                ended.result(_CLOSE_S)
+        coroutines.set_default_loop(None)
+        self.loop.stop()
+        for board in self.boards:
+            board.close()
+
+    async def _end(self) -> None:
+        self.pump.stop()
+        await asyncio.gather(*(voice.stop() for voice in self.voices), return_exceptions=True)
+
+    def follow(self, manager: AsyncToolManager) -> None:
+        """Show the tasks of a manager."""
+        if manager not in self._unsubscribe:
+            self._unsubscribe[manager] = manager.subscribe(self.pump.note, _KINDS)
+            for task in manager.tasks:
+                self.pump.note(task, "queued")
+
+    def declare(self, tool: AsyncTool, cell: str) -> Board:
+        """Take a tool that a cell declares, in place of an older one of its name, and return the board of the cell."""
+        self.tools[tool.tool_name] = tool
+        self.follow(tool.manager)
+        board = self._boards.get(cell)
+        if board is None:
+            board = self._boards[cell] = self._new_board(f"Start one with {tool.tool_name}(...), or say it to %talk.")
+        self._board_of_tool[tool.tool_name] = board
+        for voice in self.voices:
+            voice.offer(tool)
+        return board
+
+    def board_of(self, tool_name: str) -> Board | None:
+        """The board of the cell that declared a tool."""
+        return self._board_of_tool.get(tool_name)
+
+    def adopt(self, tools: list[AsyncTool], cell: str) -> Board | None:
+        """Give tools that no cell declared a board in this one; None if there are none."""
+        homeless = [tool for tool in tools if tool.tool_name not in self._board_of_tool]
+        for tool in tools:
+            self.follow(tool.manager)
+        if not homeless:
+            return None
+        board = self._boards.get(cell)
+        if board is None:
+            board = self._boards[cell] = self._new_board("Say what you want, or call a tool.")
+        for tool in homeless:
+            self._board_of_tool[tool.tool_name] = board
+        return board
+
+    def board_of_everything(self) -> Board:
+        """One board with all tasks."""
+        if self._everything is None:
+            self._everything = self._new_board("Declare a tool with %%async_tool and call it.")
+            for task in self.tasks:
+                self._everything.rows.put(task.snapshot())
+        return self._everything
+
+    def board_for_task(self, task: Task) -> Board | None:
+        """A board for one task alone; None if the board of a declaring cell shows it already."""
+        manager = getattr(task, "manager", None)
+        if isinstance(manager, AsyncToolManager):
+            self.follow(manager)
+        if task.tool_name in self._board_of_tool:
+            return None
+        board = self._board_of_task.get(task.id)
+        if board is None:
+            while len(self._board_of_task) >= 100:
+                self._board_of_task.pop(next(iter(self._board_of_task))).close()
+            board = self._board_of_task[task.id] = self._new_board("")
+            board.rows.put(task.snapshot())
+            self.pump.note(task, "queued")
+        return board
+
+    def task(self, name: str) -> Task | None:
+        """A task by id or number, the newest first. Any thread."""
+        for task in reversed(self.tasks):
+            if name in (task.id, str(task.number)):
+                return task
+        return None
+
+    def cancel(self, name: str) -> bool:
+        """Ask a task to stop, by id or number; False if there is none that runs. Any thread."""
+        task = self.task(name)
+        return task is not None and not task.done() and task.cancel("cancelled by the user")
+
+    def publish(self, data: dict[str, Any], display_id: str, update: bool) -> None:
+        """Show data in the cell that runs now, or renew the output with this id wherever it is. Any thread."""
+        try:
+            self.shell.display_pub.publish(data=data, metadata={}, transient={"display_id": display_id}, update=update)
+        except Exception:
+            if not update:
+                raise
+            _log.exception("an output was not renewed")
+
+    def cell(self) -> str:
+        """The id of the cell that runs now; where the front end gives none, of this one run."""
+        try:
+            parent = self.shell.get_parent()
+        except AttributeError:
+            return ""
+        metadata = parent.get("metadata") or {}
+        header = parent.get("header") or {}
+        return str(metadata.get("cellId") or header.get("msg_id") or "")
+
+    def _place(self, task: Task) -> list[Board]:
+        self._tasks[task.id] = task
+        while len(self._tasks) > self.MAX_TASKS:
+            del self._tasks[next(iter(self._tasks))]
+        places = (self._board_of_tool.get(task.tool_name), self._board_of_task.get(task.id), self._everything)
+        return [board for board in places if board is not None]
+
+    def _new_board(self, hint: str) -> Board:
+        return Board(
+            hint=hint,
+            submit=self.loop.call,
+            routing=self.routing,
+            publish=self.publish,
+            cancel=self.cancel,
+            changed=self.pump.wake,
+            clock=self.clock,
+        )

@@ -1,0 +1,267 @@
+"""The magics ``%%async_tool``, ``%talk`` and ``%tasks``. Each returns at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from typing import Any, NoReturn
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from ..errors import BackchannelError, ToolDefinitionError
+from ..tasks import AsyncTool, AsyncToolManager, Task, async_tool
+from ..tools import AgentTool
+from .cell_tool import find_tool
+from .doctor import notices
+from .hub import Hub
+from .voice import Voice
+
+__all__ = ["BackchannelMagics", "load", "unload"]
+
+_loaded: dict[int, BackchannelMagics] = {}
+
+
+class _Options(argparse.ArgumentParser):
+    """Reads a magic's line; what is wrong with it becomes a UsageError."""
+
+    def __init__(self, magic: str) -> None:
+        super().__init__(prog=magic, add_help=False)
+
+    def read(self, line: str) -> argparse.Namespace:
+        try:
+            return self.parse_args(shlex.split(line))
+        except ValueError as error:
+            self.error(str(error))
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}. {' '.join(self.format_usage().split())}")
+
+
+_TOOL = _Options("%%async_tool")
+_TOOL.add_argument("--name")
+_TOOL.add_argument("--timeout", type=float)
+_TOOL.add_argument("--announce", choices=("when_free", "at_once", "never"), default="when_free")
+_TOOL.add_argument("--workers", type=int)
+_TALK = _Options("%talk")
+_TALK.add_argument("agent", nargs="?")
+_TALK.add_argument("--model")
+_TALK.add_argument("--stop", action="store_true")
+
+
+def load(shell: Any) -> Hub:
+    """Begin to serve a shell, anew if it was served already; returns what belongs to its notebook."""
+    unload(shell)
+    hub = Hub(shell)
+    magics = BackchannelMagics(shell, hub)
+    hub.open()
+    shell.register_magics(magics)
+    shell.display_formatter.ipython_display_formatter.for_type(Task, magics.show_task)
+    shell.events.register("post_run_cell", magics.look_for_tools)
+    _loaded[id(shell)] = magics
+    return hub
+
+
+def unload(shell: Any) -> None:
+    """Stop to serve a shell: conversations end, outputs keep what they last showed, tasks go on."""
+    magics = _loaded.pop(id(shell), None)
+    if magics is None:
+        return
+    shell.events.unregister("post_run_cell", magics.look_for_tools)
+    shell.display_formatter.ipython_display_formatter.pop(Task, None)
+    for kind, names in magics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    magics.hub.close()
+
+
+@magics_class
+class BackchannelMagics(Magics):
+    """The magics of one shell."""
+
+    def __init__(self, shell: Any, hub: Hub) -> None:
+        super().__init__(shell)
+        self._shell = shell
+        self.hub = hub
+        self._managers: dict[tuple[str, int], AsyncToolManager] = {}
+        self._seen: dict[str, AgentTool] = {}
+
+    @cell_magic
+    def async_tool(self, line: str, cell: str) -> None:
+        """Turn the cell's function into a tool that runs in the background. Its runs are shown under the cell.
+
+        --name NAME        the name that a model calls; by default the function's
+        --timeout SECONDS  after which a run has failed
+        --announce WHEN    when the voice tells a result: when_free (default), at_once, never
+        --workers N        how many runs of this tool go on at the same time; more of them wait
+        """
+        options = _TOOL.read(line)
+        if options.workers is not None and options.workers < 1:
+            raise UsageError(f"%%async_tool: --workers must be 1 or more, not {options.workers}.")
+        try:
+            found = find_tool(self._shell.transform_cell(cell))
+        except ToolDefinitionError as error:
+            raise UsageError(str(error)) from None
+        except SyntaxError:
+            # Let the shell show where: it fails in the same place.
+            found = None
+        names = self._shell.user_ns
+        before = names.get(found.name) if found is not None else None
+        outcome = self._shell.run_cell(cell, store_history=False)
+        if found is None:
+            raise UsageError("%%async_tool: the cell is not Python; no tool was made or changed.")
+        if not outcome.success:
+            _restore(names, found.name, before)
+            raise UsageError(f"%%async_tool: the cell failed; {_kept(before)}")
+        try:
+            tool = self._tool(names[found.name], options)
+        except (BackchannelError, ValueError, TypeError) as error:
+            _restore(names, found.name, before)
+            raise UsageError(f"%%async_tool: {error} {_kept(before)}") from None
+        names[found.name] = self._seen[tool.tool_name] = tool
+        for notice in found.notices:
+            print(f"Note: {notice}")  # noqa: T201
+        self.hub.declare(tool, self.hub.cell() or f"tool:{tool.tool_name}").show()
+
+    @line_magic
+    def talk(self, line: str) -> None:
+        """Show the microphone: talk to an agent. The same conversation is shown again when there is one.
+
+        AGENT         a BidiAgent; by default one with all tools of the notebook
+        --model NAME  the model of that; by default BACKCHANNEL_MODEL, else the embedded one
+        --stop        end the conversation
+        """
+        options = _TALK.read(line)
+        agent = None if options.agent is None else self._agent(options.agent)
+        voice = self._voice(agent)
+        if options.stop:
+            if voice is None:
+                raise UsageError("%talk --stop: there is no conversation.")
+            self._end(voice)
+            return
+        if voice is not None and options.model is not None:
+            self._end(voice)
+            voice = None
+        if voice is None:
+            try:
+                voice = self._new_voice(agent, options.model)
+            except (BackchannelError, ValueError, TypeError, ImportError) as error:
+                raise UsageError(f"%talk: {error}") from None
+            self.hub.voices.append(voice)
+        voice.show()
+        tools = [tool for tool in voice.agent.tool_registry.tools() if isinstance(tool, AsyncTool)]
+        board = self.hub.adopt(tools, self.hub.cell() or "talk")
+        if board is not None:
+            board.show()
+        if voice.agent.profile.session_limit_s is None:
+            # A provider's session costs and ends: that one begins with the first word.
+            voice.begin()
+
+    @line_magic
+    def tasks(self, line: str) -> None:
+        """Show all tasks: ``%tasks``. Stop some: ``%tasks cancel 1``, ``%tasks cancel all``."""
+        words = line.split()
+        if not words:
+            self.hub.board_of_everything().show()
+            return
+        if words[0] != "cancel" or len(words) < 2:
+            raise UsageError("%tasks: say %tasks, %tasks cancel NUMBER, or %tasks cancel all.")
+        running = [task for task in self.hub.tasks if not task.done()]
+        chosen = [str(task.number) for task in running] if words[1:] == ["all"] else words[1:]
+        unknown = [name for name in chosen if self.hub.task(name) is None]
+        if unknown:
+            raise UsageError(f"%tasks cancel: there is no task {', '.join(unknown)}. %tasks shows all.")
+        for name in chosen:
+            asked = self.hub.cancel(name)
+            print(f"Task {name} was asked to stop." if asked else f"Task {name} has ended already.")  # noqa: T201
+        if not chosen:
+            print("No tasks are running.")  # noqa: T201
+
+    def show_task(self, task: Task) -> None:
+        """Display a task: its row, or where its row is."""
+        board = self.hub.board_for_task(task)
+        if board is None:
+            where = f"Its row is under the cell that declared {task.tool_name}."
+            print(f"Task {task.number}, {task.label}, {task.status}. {where}")  # noqa: T201
+        else:
+            board.show()
+
+    def look_for_tools(self, *_: Any) -> None:
+        """Offer tools that a plain cell defined to the conversations."""
+        for tool in self._defined():
+            if self._seen.get(tool.tool_name) is not tool and isinstance(tool, AsyncTool):
+                self._seen[tool.tool_name] = tool
+                self.hub.follow(tool.manager)
+                for voice in self.hub.voices:
+                    voice.offer(tool)
+
+    def _defined(self) -> list[AgentTool]:
+        names = dict(self._shell.user_ns)
+        return [value for name, value in names.items() if isinstance(value, AgentTool) and not name.startswith("_")]
+
+    def _tool(self, function: Any, options: Any) -> AsyncTool:
+        if isinstance(function, AsyncTool):
+            return function
+        name = options.name or function.__name__
+        settings: dict[str, Any] = {"name": name, "announce": options.announce}
+        if options.timeout is not None:
+            settings["timeout"] = options.timeout
+        if options.workers is not None:
+            key = (name, options.workers)
+            settings["manager"] = self._managers.setdefault(key, AsyncToolManager(max_workers=options.workers))
+        tool: AsyncTool = async_tool(**settings)(function)
+        return tool
+
+    def _agent(self, expression: str) -> Any:
+        try:
+            agent = self._shell.ev(expression)
+        except Exception as error:  # noqa: BLE001 (whatever the user typed)
+            raise UsageError(f"%talk: {expression} is not an agent: {type(error).__name__}: {error}") from None
+        if not all(callable(getattr(agent, name, None)) for name in ("start", "send", "receive", "stop", "played")):
+            raise UsageError(f"%talk: {expression} is a {type(agent).__name__}, not a BidiAgent.")
+        return agent
+
+    def _voice(self, agent: Any) -> Voice | None:
+        for voice in self.hub.voices:
+            if voice.agent is agent or (agent is None and voice.all_tools):
+                return voice
+        return None
+
+    def _new_voice(self, agent: Any, model: str | None) -> Voice:
+        all_tools = agent is None
+        if agent is None:
+            from ..agents.bidi import BidiAgent
+
+            tools = {tool.tool_name: tool for tool in self._defined()} | self.hub.tools
+            agent = BidiAgent(model=model or os.environ.get("BACKCHANNEL_MODEL") or "local", tools=list(tools.values()))
+        elif model is not None:
+            raise ValueError("--model is for %talk without an agent; this agent has its model.")
+        hub = self.hub
+        return Voice(
+            agent,
+            all_tools=all_tools,
+            submit=hub.loop.call,
+            routing=hub.routing,
+            publish=hub.publish,
+            cancel=hub.cancel,
+            hold=hub.interval.shortened,
+            notices=lambda lab: notices(hub, lab),
+            clock=hub.clock,
+        )
+
+    def _end(self, voice: Voice) -> None:
+        self.hub.voices.remove(voice)
+        ended = self.hub.loop.submit(voice.stop())
+        ended.add_done_callback(lambda _: voice.close())
+
+
+def _restore(names: dict[str, Any], name: str, before: Any) -> None:
+    if before is None:
+        names.pop(name, None)
+    else:
+        names[name] = before
+
+
+def _kept(before: Any) -> str:
+    return f"the tool {before.tool_name!r} stays as it was." if isinstance(before, AsyncTool) else "no tool was made."

@@ -1,0 +1,146 @@
+"""background_tasks: the tool through which a model lists, looks at and cancels tasks. Its answers can be spoken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from ..tools.text import cut
+from ..tools.tool import AgentTool, tool
+from .manager import AsyncToolManager
+from .task import Task
+from .wording import duration, percent
+
+__all__ = ["TASK_TOOL", "background_tasks_tool", "describe"]
+
+TASK_TOOL = "background_tasks"
+
+_RECENT = 3
+_LISTED = 8
+_RESULT = 200
+_NUMBERS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_NUMBER_WORDS = {word: number for number, word in enumerate(_NUMBERS.split(), 1)}
+_ENDINGS = {"done": "is done", "failed": "failed", "cancelled": "was cancelled", "timed_out": "timed out"}
+
+
+def background_tasks_tool(managers: Callable[[], Sequence[AsyncToolManager]]) -> AgentTool:
+    """Return the tool for the tasks of these managers, asked for at each call."""
+
+    @tool(name=TASK_TOOL)
+    async def background_tasks(
+        action: Literal["list", "look", "cancel"] = "list", task: int | str | None = None
+    ) -> str:
+        """List the tasks that run in the background, look how far one is, or cancel one.
+
+        Args:
+            action: What to do: list all, look at one, or cancel.
+            task: The task's number, its id, or "all". May be left out where only one is running.
+        """
+        known = [entry for manager in managers() for entry in manager.tasks]
+        if action == "cancel":
+            return _cancel(known, task)
+        return _look(known, task) if action == "look" else _list(known)
+
+    return background_tasks
+
+
+def describe(task: Task, *, result: bool = True) -> str:
+    """Return a sentence on how a task stands: "Task 1, research solar power: 35 percent, 12 seconds left."."""
+    name = f"Task {task.number}, {task.label}"
+    if task.done():
+        ending = f"{name}, {_ENDINGS[task.status]} after {duration(task.elapsed)}"
+        if not result or task.status == "cancelled":
+            return f"{ending}."
+        return _sentence(f"{ending}: {' '.join(task.summary(_RESULT).split())}")
+    if task.status == "queued":
+        return f"{name}: waiting for its turn."
+    progress = task.progress
+    parts = []
+    if progress.fraction is not None:
+        parts.append(percent(progress.fraction))
+    elif progress.done:
+        parts.append(f"{progress.done:g} {progress.message or 'steps'} so far")
+    if progress.eta_s is not None:
+        parts.append(f"{duration(progress.eta_s)} left")
+    else:
+        parts.append(f"running for {duration(task.elapsed)}")
+    return f"{name}: {', '.join(parts)}."
+
+
+def _list(tasks: Sequence[Task]) -> str:
+    active = [task for task in tasks if not task.done()]
+    ended = [task for task in tasks if task.done()][-_RECENT:]
+    said = [describe(task) for task in active[:_LISTED]] or ["No tasks are running."]
+    if len(active) > _LISTED:
+        said.append(f"And {len(active) - _LISTED} more.")
+    return " ".join([*said, *(describe(task) for task in ended)])
+
+
+def _look(tasks: Sequence[Task], which: int | str | None) -> str:
+    if which is None or _means_all(which):
+        active = [task for task in tasks if not task.done()]
+        if len(active) == 1 or (not active and tasks):
+            return describe((active or tasks)[-1])
+        return _list(tasks)
+    found = _found(tasks, which)
+    return " ".join(describe(task) for task in found) if found else _unknown(tasks, which)
+
+
+def _cancel(tasks: Sequence[Task], which: int | str | None) -> str:
+    active = [task for task in tasks if not task.done()]
+    if which is None or _means_all(which):
+        if not active:
+            return "No tasks are running, so there is nothing to cancel."
+        if which is None and len(active) > 1:
+            return f"Which one? {_names(active)}."
+        chosen = active
+    else:
+        found = _found(tasks, which)
+        if not found:
+            return _unknown(tasks, which)
+        chosen = [task for task in found if not task.done()] or found
+        if len(chosen) > 1:
+            return f"Which one? {_names(chosen)}."
+    return " ".join(
+        f"Cancelled task {task.number}, {task.label}."
+        if task.cancel("cancelled on request")
+        else f"Nothing to cancel: {describe(task, result=False)}"
+        for task in chosen
+    )
+
+
+def _found(tasks: Sequence[Task], which: int | str) -> list[Task]:
+    """Return the tasks that are meant: by id, by number in digits or words, else by what they are called."""
+    said = str(which).strip().casefold()
+    by_id = [task for task in tasks if task.id == said]
+    if by_id:
+        return by_id
+    number = re.sub(r"^(task|number|no\.?|#|\s)+", "", said)
+    wanted = int(number) if number.isdecimal() else _NUMBER_WORDS.get(number)
+    if wanted is not None:
+        return [task for task in tasks if task.number == wanted]
+    named = [task for task in tasks if said and said in task.label.casefold()]
+    return [task for task in named if not task.done()] or named[-1:]
+
+
+def _means_all(which: int | str) -> bool:
+    return isinstance(which, str) and which.strip().casefold() in ("all", "everything", "all tasks", "all of them", "")
+
+
+def _unknown(tasks: Sequence[Task], which: int | str) -> str:
+    active = [task for task in tasks if not task.done()]
+    there = f"Running are: {_names(active)}." if active else "No tasks are running."
+    return f"There is no task {cut(str(which), 60)}. {there}"
+
+
+def _names(tasks: Sequence[Task]) -> str:
+    said = "; ".join(f"task {task.number}, {task.label}" for task in tasks[:_LISTED])
+    return said if len(tasks) <= _LISTED else f"{said}; and {len(tasks) - _LISTED} more"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

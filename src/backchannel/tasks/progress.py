@@ -1,0 +1,169 @@
+"""Progress: how a body says how far it is, and learns that it is to end. Outside of a task all of it is harmless."""
+
+from __future__ import annotations
+
+import contextvars
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+
+from ..errors import TaskCancelledError
+
+if TYPE_CHECKING:
+    from .task import Task
+
+__all__ = ["Progress", "Track", "cancelled", "current_task", "progress", "running_task", "track"]
+
+T = TypeVar("T")
+
+running_task: contextvars.ContextVar[Task | None] = contextvars.ContextVar("backchannel_task", default=None)
+"""The task whose body runs here; set by whatever runs it."""
+
+
+class Progress(NamedTuple):
+    """How far a task is.
+
+    Attributes:
+        done: Units done, or None where nothing was said.
+        total: Units in all, or None where unknown.
+        message: What it is doing.
+        fraction: From 0 to 1, or None where the total is unknown.
+        eta_s: Time left, seconds, or None where unknown.
+    """
+
+    done: float | None = None
+    total: float | None = None
+    message: str = ""
+    fraction: float | None = None
+    eta_s: float | None = None
+
+
+def current_task() -> Task | None:
+    """Return the task whose body runs here, or None."""
+    return running_task.get()
+
+
+def cancelled() -> bool:
+    """Whether the task whose body runs here was cancelled or timed out, so that the body should end."""
+    task = running_task.get()
+    return task is not None and task.status in ("cancelled", "timed_out")
+
+
+def progress(done: float | None = None, total: float | None = None, message: str = "") -> None:
+    """Say how far the task is; what is left out stays as it was. The newest report wins.
+
+    Args:
+        done: Units done.
+        total: Units in all.
+        message: What it is doing, in a few words.
+    """
+    task = running_task.get()
+    if task is not None:
+        task.report(_number(done), _number(total), str(message) if message else None)
+
+
+def _number(value: Any) -> float | None:
+    if value is None or type(value) is int:
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+@overload
+def track(iterable: Iterable[T], label: str = "", total: float | None = None) -> Track[T]: ...
+@overload
+def track(iterable: AsyncIterable[T], label: str = "", total: float | None = None) -> AsyncIterator[T]: ...
+def track(iterable: Any, label: str = "", total: float | None = None) -> Any:
+    """Go through an iterable (also an asynchronous one), and report each step.
+
+    Within another `track` of the same task it shows as that one's message, and the outer one drives the bar.
+
+    Args:
+        iterable: What to go through; its length is the total if it has one.
+        label: What the steps are, as in ``epochs``.
+        total: Number of steps, where the iterable has no length.
+
+    Raises:
+        TaskCancelledError: At the next step once the task was cancelled or timed out.
+    """
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)
+    if isinstance(iterable, AsyncIterable):
+        return _track_async(iterable, label, _number(total))
+    return Track(iterable, label, _number(total))
+
+
+class Track(Iterable[T]):
+    """An iterable that reports each step; what `track` returns."""
+
+    __slots__ = ("_iterable", "_label", "_total")
+
+    def __init__(self, iterable: Iterable[T], label: str, total: float | None) -> None:
+        self._iterable = iterable
+        self._label = label
+        self._total = total
+
+    def __len__(self) -> int:
+        return len(self._iterable)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[T]:
+        task = running_task.get()
+        return iter(self._iterable) if task is None else self._steps(task)
+
+    def _steps(self, task: Task) -> Iterator[T]:
+        bar = _Bar(task, self._label, self._total)
+        try:
+            for item in self._iterable:
+                bar.step()
+                yield item
+            bar.step()
+        finally:
+            bar.close()
+
+
+async def _track_async(iterable: AsyncIterable[T], label: str, total: float | None) -> AsyncIterator[T]:
+    task = running_task.get()
+    if task is None:
+        async for item in iterable:
+            yield item
+        return
+    bar = _Bar(task, label, total)
+    try:
+        async for item in iterable:
+            bar.step()
+            yield item
+        bar.step()
+    finally:
+        bar.close()
+
+
+class _Bar:
+    """One `track` under way: the task's outermost drives the bar, others only its message."""
+
+    __slots__ = ("_done", "_label", "_outer", "_task", "_total")
+
+    def __init__(self, task: Task, label: str, total: float | None) -> None:
+        self._task = task
+        self._label = label
+        self._total = total
+        self._done = -1
+        self._outer = task.claim_bar(self, label)
+
+    def step(self) -> None:
+        task = self._task
+        if task.done():
+            raise TaskCancelledError(f"Task {task.number}, {task.label}, was to end: {task.status}.")
+        self._done += 1
+        if self._outer:
+            task.report(self._done, self._total, None)
+        else:
+            of = "" if self._total is None else f"/{self._total:g}"
+            task.report(None, None, task.bar_label(f"{self._label} {self._done}{of}".strip()))
+
+    def close(self) -> None:
+        if self._outer:
+            self._task.release_bar(self)
+        elif not self._task.done():
+            self._task.report(None, None, self._task.bar_label(""))

@@ -1,0 +1,1 @@
+"""Runners: where the bodies of tasks execute."""

@@ -1,0 +1,157 @@
+"""Coroutines: the runner for ``async def``.
+
+A body runs on the default loop if one is set, else on the loop that runs where the task is started, else on a loop
+in a daemon thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import threading
+from collections import deque
+
+from ...errors import TaskRefusedError
+from .runner import Job
+
+__all__ = ["CoroutineRunner", "set_default_loop"]
+
+_lock = threading.RLock()
+_default_loop: asyncio.AbstractEventLoop | None = None
+_own_loop: asyncio.AbstractEventLoop | None = None
+
+
+def set_default_loop(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Run the coroutines of all managers on this loop from now on; None for where they are started."""
+    global _default_loop
+    _default_loop = loop
+
+
+class _Place:
+    """Where a job is: its loop, its asyncio task once there is one, and whether it still counts."""
+
+    __slots__ = ("counts", "loop", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.task: asyncio.Task[None] | None = None
+        self.counts = False
+
+
+class CoroutineRunner:
+    """Runs each body as an asyncio task, at most ``limit`` at a time; None for any number."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._lock = threading.RLock()
+        self._waiting: deque[Job] = deque()
+        self._running = 0
+        self._asyncio_tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, job: Job) -> None:
+        place = job.place = _Place(_loop_to_use())
+        if self._limit is None:
+            self._launch(job)
+            return
+        with self._lock:
+            if self._running >= self._limit:
+                self._waiting.append(job)
+                return
+            self._running += 1
+            place.counts = True
+        self._launch(job)
+
+    def stop(self, job: Job) -> None:
+        place: _Place = job.place
+        self._release(place)
+        if place.task is not None:
+            if _is_running_here(place.loop):
+                place.task.cancel()
+            else:
+                with contextlib.suppress(RuntimeError):  # the loop is closed, and the body with it
+                    place.loop.call_soon_threadsafe(place.task.cancel)
+
+    def is_carried_here(self, job: Job) -> bool:
+        return job.place is not None and _is_running_here(job.place.loop)
+
+    def _launch(self, job: Job) -> None:
+        place: _Place = job.place
+        if _is_running_here(place.loop):
+            self._create(job)
+            return
+        try:
+            place.loop.call_soon_threadsafe(functools.partial(self._create, job))
+        except RuntimeError as error:
+            self._release(place)
+            raise TaskRefusedError(f"The event loop for the task is closed ({error}).") from error
+
+    def _create(self, job: Job) -> None:
+        loop: asyncio.AbstractEventLoop = job.place.loop
+        task = loop.create_task(self._run(job), name="backchannel-task", context=job.context)
+        # The loop itself keeps only weak references.
+        self._asyncio_tasks.add(task)
+        task.add_done_callback(functools.partial(self._forget, job))
+
+    def _forget(self, job: Job, task: asyncio.Task[None]) -> None:
+        self._asyncio_tasks.discard(task)
+        if task.cancelled():
+            # Cancelled before its first step, as a closing loop does: the body has told nothing.
+            job.raised(asyncio.CancelledError(), stopped=True)
+            self._release(job.place)
+
+    async def _run(self, job: Job) -> None:
+        place: _Place = job.place
+        place.task = asyncio.current_task()
+        try:
+            if not job.begin():
+                return
+            try:
+                value = await job.coroutine()
+            except (asyncio.CancelledError, GeneratorExit) as error:
+                job.raised(error, stopped=True)
+                if isinstance(error, GeneratorExit):
+                    raise
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this task and not the loop
+                job.raised(error)
+            else:
+                job.returned(value)
+        finally:
+            self._release(place)
+
+    def _release(self, place: _Place) -> None:
+        """Free the job's place, once, and let the next job have it."""
+        following: Job | None = None
+        with self._lock:
+            if not place.counts:
+                return
+            place.counts = False
+            if self._waiting:
+                following = self._waiting.popleft()
+                following.place.counts = True
+            else:
+                self._running -= 1
+        if following is not None:
+            try:
+                self._launch(following)
+            except TaskRefusedError as error:
+                following.raised(error, stopped=True)
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    return asyncio._get_running_loop() is loop
+
+
+def _loop_to_use() -> asyncio.AbstractEventLoop:
+    if _default_loop is not None and _default_loop.is_running():
+        return _default_loop
+    return asyncio._get_running_loop() or _loop_of_its_own()
+
+
+def _loop_of_its_own() -> asyncio.AbstractEventLoop:
+    global _own_loop
+    with _lock:
+        if _own_loop is None or _own_loop.is_closed():
+            _own_loop = asyncio.new_event_loop()
+            threading.Thread(target=_own_loop.run_forever, name="backchannel-coroutines", daemon=True).start()
+        return _own_loop

@@ -1,0 +1,445 @@
+"""Task: one background run of a function."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskTimedOutError
+from ..events import TaskFinished, TaskStarted, TaskStatus
+from ..tools.text import LIMIT, cut, error_text, text_of
+from .eta import Pace
+from .lifecycle import Life
+from .progress import Progress
+from .wording import duration, label_of
+
+if TYPE_CHECKING:
+    from .job import TaskJob
+    from .manager import AsyncToolManager
+
+__all__ = ["Announce", "Task"]
+
+Announce: TypeAlias = Literal["when_free", "at_once", "never"]
+
+LOG_LINES = 100
+"""Lines of a task's log that are kept, the newest."""
+
+_LOG_LINE = 500
+_ROW_TEXT = 500
+_ROW_LOGS = 20
+
+
+class _Report(NamedTuple):
+    done: float | None = None
+    total: float | None = None
+    message: str = ""
+    at: float = 0.0
+
+
+_NOTHING = _Report()
+
+
+class Task:
+    """One run of a function, started by `AsyncToolManager.start` or by calling an `AsyncTool`.
+
+    ``await task`` and `result` wait for its value; whoever stops waiting does not stop the task, only `cancel` does.
+    As text it is the acknowledgement that a model gets for its call.
+
+    Attributes:
+        id: Unique, 8 hexadecimal digits.
+        number: Small number to say, counted by the manager from 1.
+        arguments: By name, checked and converted.
+        owner: Who asked for it, or None where somebody did by hand.
+        call_id: Id of the model's call, or None.
+        announce: When a conversation tells its result.
+        delivered: Whether the result was told.
+        timeout: Longest run, seconds, or None.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_acknowledging",
+        "_bar",
+        "_callbacks",
+        "_error",
+        "_label",
+        "_pace",
+        "_report",
+        "_value",
+        "announce",
+        "arguments",
+        "call_id",
+        "delivered",
+        "id",
+        "job",
+        "life",
+        "log_lines",
+        "manager",
+        "number",
+        "owner",
+        "timeout",
+        "timer",
+        "tool_name",
+    )
+
+    def __init__(
+        self,
+        manager: AsyncToolManager,
+        task_id: str,
+        number: int,
+        tool_name: str,
+        arguments: Mapping[str, Any],
+        life: Life,
+        *,
+        owner: Any = None,
+        call_id: str | None = None,
+        label: str | None = None,
+        announce: Announce = "when_free",
+        timeout: float | None = None,
+        acknowledging: bool = False,
+    ) -> None:
+        self.manager = manager
+        self.id = task_id
+        self.number = number
+        self.tool_name = tool_name
+        self.arguments = arguments
+        self.owner = owner
+        self.call_id = call_id
+        self.announce: Announce = announce
+        self.timeout = timeout
+        self.delivered = False
+        self.life = life
+        self.job: TaskJob | None = None
+        self.timer: Any = None
+        self.log_lines: deque[str] | None = None
+        self._label = label
+        self._report = _NOTHING
+        self._pace = Pace()
+        self._bar: tuple[object, str] | None = None
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._callbacks: list[Callable[[], object]] = []
+        self._acknowledging = acknowledging
+
+    # Looking
+
+    @property
+    def status(self) -> TaskStatus:
+        """``queued``, ``running``, ``done``, ``failed``, ``cancelled`` or ``timed_out``."""
+        return self.life.state
+
+    state = status
+
+    @property
+    def label(self) -> str:
+        """What the run is called, as one says it: "research solar power"."""
+        if self._label is None:
+            self._label = label_of(self.tool_name, self.arguments)
+        return self._label
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        done, total, message, at = self._report
+        life = self.life
+        fraction = eta = None
+        if life.state == "done":
+            fraction = 1.0
+        elif done is not None and total:
+            fraction = min(max(done / total, 0.0), 1.0)
+            if life.state == "running" and life.started is not None:
+                eta = self._pace.remaining_s(done, total, at, self.manager.clock(), life.started)
+        return Progress(done, total, message, fraction, eta)
+
+    @property
+    def logs(self) -> list[str]:
+        """The newest lines of its log."""
+        return list(self.log_lines) if self.log_lines is not None else []
+
+    @property
+    def created(self) -> float:
+        """When it was asked for, seconds on the manager's clock."""
+        return self.life.created
+
+    @property
+    def started(self) -> float | None:
+        """When its function began, seconds on the manager's clock."""
+        return self.life.started
+
+    @property
+    def finished(self) -> float | None:
+        """When it ended, seconds on the manager's clock."""
+        return self.life.finished
+
+    @property
+    def elapsed(self) -> float:
+        """From its start to its end, or until now, seconds."""
+        return self.life.elapsed(self.manager.clock())
+
+    @property
+    def value(self) -> Any:
+        """What the function returned; None before its end and where it has no value."""
+        return self._value
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the function raised, or why the task ended without; None where it is done or under way."""
+        if self._error is None and self.life.finished is not None:
+            if self.life.state == "cancelled":
+                return TaskCancelledError(self._said(self._ending()))
+            if self.life.state == "timed_out":
+                return TaskTimedOutError(self._said(self._ending()))
+        return self._error
+
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.life.finished is not None
+
+    def __repr__(self) -> str:
+        return f"<Task {self.number} {self.id}: {self.label}, {self.status}>"
+
+    def __str__(self) -> str:
+        return (
+            f"Started {self.label}. It runs in the background as task {self.number} (id {self.id}, tool "
+            f"{self.tool_name}, arguments {text_of(self.arguments, 600)}). There is no result yet: it comes later, in "
+            "a message of its own that names this task. Do not make it up, and do not call the tool again for it; "
+            "go on with the conversation."
+        )
+
+    # Waiting
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the value, and block this thread meanwhile; Ctrl-C ends the wait and not the task.
+
+        Args:
+            timeout: Longest wait, seconds; None for as long as it takes.
+
+        Raises:
+            TaskFailedError: From what the function raised.
+            TaskCancelledError: If the task was cancelled.
+            TaskTimedOutError: If it ran longer than its own time-out.
+            TimeoutError: If it is not done after ``timeout`` seconds. It goes on.
+            TaskError: If the task needs the event loop that runs in this thread.
+        """
+        if not self.wait(timeout):
+            raise TimeoutError(self._said(f"is still {self.status} after {duration(timeout or 0)}; it goes on"))
+        return self._outcome()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the task has ended; False if it has not after ``timeout`` seconds.
+
+        Raises:
+            TaskError: If the task needs the event loop that runs in this thread.
+        """
+        if self.done():
+            return True
+        self.manager.check_may_block(self)
+        ended = threading.Event()
+        self.add_done_callback(ended.set)
+        try:
+            return ended.wait(timeout)
+        finally:
+            self.remove_done_callback(ended.set)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        yield from self.ended().__await__()
+        return self._outcome()
+
+    async def ended(self) -> None:
+        """Wait for the end, however it comes; raises nothing of the task's."""
+        if self.done():
+            return
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def settle() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits there
+                loop.call_soon_threadsafe(settle)
+
+        self.add_done_callback(tell)
+        try:
+            await ended
+        finally:
+            self.remove_done_callback(tell)
+
+    def add_done_callback(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` at the end, in whatever thread; at once if the task has ended."""
+        with self.manager.lock:
+            if not self.done():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def remove_done_callback(self, callback: Callable[[], object]) -> None:
+        """Do not call it any more."""
+        with self.manager.lock, contextlib.suppress(ValueError):
+            self._callbacks.remove(callback)
+
+    # Steering
+
+    def cancel(self, reason: str = "") -> bool:
+        """End the task; False if it had ended.
+
+        Its state changes at once, and what its function returns is dropped. A coroutine is cancelled where it waits;
+        a plain function ends at its next `track` step, or where it asks `cancelled`.
+        """
+        return self.manager.cancel_task(self, reason)
+
+    def acknowledge(self) -> bool:
+        """Decide how a call is answered: True if the task is under way, and its result is therefore owed later.
+
+        False if it has ended: then the result itself is the answer, and counts as delivered.
+        """
+        with self.manager.lock:
+            self._acknowledging = False
+            return not self.done()
+
+    # Reporting, from the body
+
+    def report(self, done: float | None, total: float | None, message: str | None) -> None:
+        """Take a report of the body; None leaves a value as it was. After the end it is ignored."""
+        if self.life.state != "running":
+            return
+        last = self._report
+        if done is None:
+            done, at = last.done, last.at
+        else:
+            at = self.manager.clock()
+            pace = self._pace
+            if pace.wants(at, done):
+                self._pace = pace.add(at, done)
+        self._report = _Report(
+            done, last.total if total is None else total, last.message if message is None else message, at
+        )
+        for listener in self.manager.listeners["progressed"]:
+            try:
+                listener(self, "progressed")
+            except Exception as error:  # noqa: BLE001 - a listener's fault must not end the body
+                self.manager.log_fault("a listener", self, error)
+
+    def log(self, text: str) -> None:
+        """Add a line to the log."""
+        if self.log_lines is None:
+            self.log_lines = deque(maxlen=LOG_LINES)
+        self.log_lines.append(cut(text, _LOG_LINE))
+        self.manager.tell(self, "logged")
+
+    def claim_bar(self, bar: object, label: str) -> bool:
+        """Whether this `track` is the outermost, so that it drives the bar."""
+        if self._bar is not None:
+            return False
+        self._bar = (bar, label)
+        self._report = _Report(None, None, label, self._report.at)
+        self._pace = Pace()
+        return True
+
+    def release_bar(self, bar: object) -> None:
+        """The `track` that drives the bar has ended; the next one may."""
+        if self._bar is not None and self._bar[0] is bar:
+            self._bar = None
+
+    def bar_label(self, inner: str) -> str:
+        """Return the message for a `track` within another."""
+        outer = self._bar[1] if self._bar is not None else ""
+        return ", ".join(part for part in (outer, inner) if part)
+
+    # Telling
+
+    def summary(self, limit: int = LIMIT) -> str:
+        """Return the result or why there is none, for a model or a person, at most ``limit`` characters."""
+        match self.status:
+            case "done":
+                return text_of(self._value, limit)
+            case "failed" if self._error is not None:
+                return error_text(self._error, limit)
+            case "cancelled" | "timed_out":
+                return cut(f"It {self._ending()}.", limit)
+        return "no result yet"
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return its row on the board: plain JSON."""
+        progress = self.progress
+        status = self.life.state
+        failed = status in ("failed", "timed_out")
+        return {
+            "id": self.id,
+            "number": self.number,
+            "tool": self.tool_name,
+            "label": self.label,
+            "status": status,
+            "fraction": _rounded(progress.fraction, 4),
+            "done": progress.done,
+            "total": progress.total,
+            "message": progress.message,
+            "eta_s": _rounded(progress.eta_s, 1),
+            "elapsed_s": round(self.elapsed, 1),
+            "text": self.summary(_ROW_TEXT) if status in ("done", "cancelled") else "",
+            "error": self._row_error() if failed else "",
+            "logs": self.logs[-_ROW_LOGS:],
+        }
+
+    def started_fact(self) -> TaskStarted:
+        """Return what an acknowledgement carries."""
+        return TaskStarted(self.id, self.number, self.tool_name, self.arguments)
+
+    def finished_fact(self) -> TaskFinished:
+        """Return what a conversation is told at the end."""
+        return TaskFinished(
+            self.id,
+            self.number,
+            self.tool_name,
+            self.arguments,
+            self.status,
+            self.summary(),
+            self.elapsed,
+            self.announce,
+        )
+
+    # For the manager, which holds its lock
+
+    def settle(self, value: Any, error: BaseException | None) -> list[Callable[[], object]]:
+        """Keep the outcome and let go of the body; returns who waits."""
+        self._value = value
+        self._error = error
+        if self._acknowledging:
+            self.delivered = True
+        self.job = None
+        self._bar = None
+        callbacks, self._callbacks = self._callbacks, []
+        return callbacks
+
+    def _outcome(self) -> Any:
+        if self.life.state == "done":
+            return self._value
+        if self.life.state == "failed":
+            error = self._error
+            raise TaskFailedError(self._said(f"failed: {type(error).__name__}: {self.summary(1000)}")) from error
+        raise self.error or TaskError(self._said("has no value"))
+
+    def _row_error(self) -> str:
+        if self._error is None:
+            return self.summary(_ROW_TEXT)
+        said, name = error_text(self._error, _ROW_TEXT), type(self._error).__name__
+        return said if said.startswith(name) else cut(f"{name}: {said}", _ROW_TEXT)
+
+    def _said(self, what: str) -> str:
+        return f"Task {self.number}, {self.label}, {what}."
+
+    def _ending(self) -> str:
+        reason = self.life.reason
+        if self.life.state == "timed_out":
+            return reason
+        by = reason.removeprefix("cancelled ")
+        return "was cancelled" if not reason else f"was cancelled: {reason}" if by == reason else f"was cancelled {by}"
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,136 @@
+"""Bounded text of any value. Pure; never raises, whatever the value does."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
+
+__all__ = ["LIMIT", "cut", "error_text", "text_of"]
+
+LIMIT = 4000
+"""Characters of a result that a model is given."""
+
+_DEPTH = 12
+_SCALARS = frozenset({int, float, bool, type(None)})
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def text_of(value: object, limit: int = LIMIT) -> str:
+    """Return a value as text for a model or a person, at most ``limit`` characters.
+
+    Text stays as it is, plain data becomes JSON, anything else says what ``str`` makes of it. Large values are
+    cut and say how large they were; only what is shown of a container is looked at.
+    """
+    try:
+        return cut(_text_of(value, limit), limit)
+    except Exception as error:  # noqa: BLE001 - a value's own __str__ and __iter__ may raise anything
+        return cut(f"a {type(value).__name__} that cannot be shown ({_name_of(error)})", limit)
+
+
+def error_text(error: BaseException, limit: int = LIMIT) -> str:
+    """Return what an exception says, with its type where its text alone means little."""
+    try:
+        said = str(error).strip()
+    except Exception:  # noqa: BLE001 - as above
+        said = ""
+    if not said:
+        return _name_of(error)
+    return cut(f"{_name_of(error)}: {said}" if isinstance(error, (LookupError, OSError)) else said, limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the text, or its beginning and its whole length where it is longer than ``limit`` characters."""
+    if len(text) <= limit:
+        return text
+    note = f" ... (cut, {len(text):,} characters in all)"
+    return text[: max(limit - len(note), 0)] + note if limit > len(note) else text[:limit]
+
+
+def _name_of(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _text_of(value: object, limit: int) -> str:
+    match value:
+        case None:
+            return "no result"
+        case enum.Enum():
+            return _text_of(value.value, limit)
+        case str():
+            return str(value)
+        case bytes() | bytearray() | memoryview():
+            return f"{memoryview(value).nbytes:,} bytes"
+        case dict() if len(value) <= 20 and all(map(_is_short, value)) and all(map(_is_short, value.values())):
+            return _encode(value)
+        case Mapping() | list() | tuple() | Set():
+            return _encode(_plain(value, _Budget(limit), 0))
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            if type(value).__str__ is object.__str__:
+                return _encode(_plain(value, _Budget(limit), 0))
+    return str(value)
+
+
+def _is_short(value: object) -> bool:
+    kind = type(value)
+    return len(value) <= 200 if kind is str else kind in _SCALARS  # type: ignore[arg-type]
+
+
+class _Budget:
+    """Characters that may still be written."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def spend(self, characters: int) -> None:
+        self.left -= characters
+
+
+def _plain(value: Any, budget: _Budget, depth: int) -> Any:
+    if type(value) is str and len(value) <= budget.left:
+        budget.left -= len(value)
+        return value
+    if value is None or isinstance(value, bool):
+        budget.spend(4)
+        return value
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, budget, depth)
+    if isinstance(value, str):
+        shown = cut(value, max(budget.left, 60))
+        budget.spend(len(shown))
+        return shown
+    if type(value) in (int, float):
+        budget.spend(8)
+        return value
+    if depth < _DEPTH:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if isinstance(value, Mapping):
+            return dict(_pairs(value, budget, depth))
+        if isinstance(value, (list, tuple, Set)):
+            return list(_items(value, len(value), budget, depth))
+    shown = text_of(value, max(budget.left, 60)) if depth < _DEPTH else "..."
+    budget.spend(len(shown))
+    return shown
+
+
+def _pairs(value: Mapping[Any, Any], budget: _Budget, depth: int) -> Iterator[tuple[str, Any]]:
+    for index, (key, item) in enumerate(value.items()):
+        if budget.left <= 0:
+            yield "...", f"{len(value) - index:,} more"
+            return
+        budget.spend(4)
+        shown = key if type(key) is str and len(key) <= 200 else text_of(key, 200)
+        budget.spend(len(shown))
+        yield shown, _plain(item, budget, depth + 1)
+
+
+def _items(value: Iterable[Any], size: int, budget: _Budget, depth: int) -> Iterator[Any]:
+    for index, item in enumerate(value):
+        if budget.left <= 0:
+            yield f"... {size - index:,} more"
+            return
+        budget.spend(2)
+        yield _plain(item, budget, depth + 1)

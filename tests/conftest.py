@@ -1,0 +1,17 @@
+"""Fixtures for all suites."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.pop("BACKCHANNEL_MODEL", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_ambient_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the developer has configured reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)

@@ -1,0 +1,231 @@
+"""Acknowledge now, work in the background, tell later: the whole chain with real threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from backchannel import AsyncToolManager, BidiAgent, async_tool
+from backchannel.events import TypedEvent
+from backchannel.models.realtime import ModelProfile
+from backchannel.models.scripted import (
+    ScriptedModel,
+    call,
+    expect,
+    expect_announcement,
+    expect_result,
+    expect_text,
+    hear,
+    say,
+)
+
+
+@pytest.fixture
+def manager():
+    manager = AsyncToolManager(max_workers=4)
+    yield manager
+    manager.shutdown(wait=True, cancel=True)
+
+
+async def collect(agent: BidiAgent, events: list[TypedEvent]) -> None:
+    async for event in agent.receive():
+        events.append(event)
+
+
+async def until(holds: Any) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+async def test_acknowledged_now_and_told_when_it_is_done(manager):
+    release = threading.Event()
+
+    @async_tool(manager)
+    def research(topic: str) -> str:
+        """Research a topic."""
+        release.wait(10)
+        return f"Findings about {topic}."
+
+    model = ScriptedModel(
+        expect_text("research"),
+        call("research", {"topic": "solar power"}),
+        expect_result("research", status="success"),
+        say("Started."),
+        expect_announcement("Findings about solar power."),
+        say("It is done."),
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[research]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await agent.send("research solar power")
+        await until(lambda: any(event.get("type") == "bidi_response_complete" for event in events))
+        [task] = manager.tasks
+        acknowledgement = next(event for event in model.sent if event["type"] == "tool_result")
+        text = acknowledgement["tool_result"]["content"][0]["text"]
+        assert task.id in text
+        assert "solar power" in text
+        assert "Findings" not in text
+        release.set()
+        await until(lambda: task.delivered)
+        reading.cancel()
+    model.check()
+    assert [event["task"]["status"] for event in events if event.get("type") == "task_update"][-1] == "done"
+    announcement = model.sent[-1]
+    assert announcement.tasks[0].task_id == task.id
+    assert task.id in announcement["text"]
+
+
+async def test_what_finishes_in_the_grace_period_is_an_ordinary_result(manager):
+    @async_tool(manager, grace_s=5.0)
+    def quick() -> str:
+        """Be quick."""
+        return "fast result"
+
+    model = ScriptedModel(call("quick"), expect_result("fast result"), say("Done."))
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[quick]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: any(event.get("type") == "bidi_response_complete" for event in events))
+        await asyncio.sleep(0.05)
+        reading.cancel()
+    model.check()
+    assert not any(event["type"] == "bidi_text_input" for event in model.sent)
+
+
+async def test_a_task_that_fails_is_told_with_its_error_and_the_loop_lives(manager):
+    release = threading.Event()
+
+    @async_tool(manager)
+    def broken() -> str:
+        """Break."""
+        release.wait(10)
+        raise ValueError("the disk is full")
+
+    model = ScriptedModel(
+        call("broken"), expect_result(), say("Started."), expect_announcement("the disk is full"), say("It failed.")
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[broken]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: any(event.get("type") == "bidi_response_complete" for event in events))
+        release.set()
+        await until(lambda: manager.tasks[0].delivered)
+        reading.cancel()
+    model.check()
+
+
+async def test_eight_tasks_that_finish_while_the_user_speaks_are_told_in_one_go(manager):
+    release = threading.Event()
+    many = AsyncToolManager(max_workers=8)
+
+    @async_tool(many)
+    def work(n: int) -> str:
+        """Work."""
+        release.wait(10)
+        return f"result {n}"
+
+    calls = [call("work", {"n": n}, f"c{n}") for n in range(8)]
+    answers = [expect_result(tool_use_id=f"c{n}") for n in range(8)]
+    gate = expect("any order", lambda event: event["type"] == "tool_result")
+    assert len(answers) == 8
+    model = ScriptedModel(
+        calls,
+        [gate] * 8,
+        say("All started."),
+        expect_text("go on"),
+        hear("hm"),
+        expect_announcement("result 0"),
+        say("Done."),
+        profile=ModelProfile(interruption="agent", tools="live"),
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[work]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: any(event.get("type") == "bidi_response_complete" for event in events))
+        agent._conversation.conversation.user_speaking = True  # type: ignore[union-attr]
+        release.set()
+        await until(lambda: all(task.done() for task in many.tasks))
+        await asyncio.sleep(0.05)
+        await agent.send("go on")
+        await until(lambda: all(task.delivered for task in many.tasks))
+        reading.cancel()
+    many.shutdown()
+    model.check()
+    assert sum(event["type"] == "bidi_text_input" and "result" in event["text"] for event in model.sent) == 1
+
+
+async def test_tasks_go_on_when_the_agent_stops_and_nothing_is_left_running(manager):
+    release = threading.Event()
+
+    @async_tool(manager)
+    def long() -> str:
+        """Take long."""
+        release.wait(10)
+        return "ok"
+
+    agent = BidiAgent(ScriptedModel(call("long"), expect_result(), say("Started.")), tools=[long])
+    events: list[TypedEvent] = []
+    await agent.start()
+    reading = asyncio.create_task(collect(agent, events))
+    await until(lambda: any(event.get("type") == "bidi_response_complete" for event in events))
+    await agent.stop()
+    await reading
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    release.set()
+    assert await manager.tasks[0] == "ok"
+
+
+async def test_a_task_started_by_hand_is_not_told(manager):
+    @async_tool(manager)
+    def work() -> str:
+        """Work."""
+        return "by hand"
+
+    model = ScriptedModel()
+    async with BidiAgent(model, tools=[work]):
+        assert await work() == "by hand"
+        await asyncio.sleep(0.02)
+    assert model.sent == []
+
+
+async def test_a_tool_declared_during_the_conversation_is_offered_to_the_model(manager):
+    @async_tool(manager)
+    def later() -> str:
+        """Come later."""
+        return "ok"
+
+    model = ScriptedModel()
+    async with BidiAgent(model) as agent:
+        assert agent.tool_names == []
+        agent.tool_registry.register(later)
+        await until(lambda: model.tool_updates)
+        assert {spec["name"] for spec in model.tool_updates[-1]} == {"later", "background_tasks"}
+
+
+async def test_a_model_that_cannot_take_tools_live_is_connected_anew_when_nobody_speaks(manager):
+    @async_tool(manager)
+    def later() -> str:
+        """Come later."""
+        return "ok"
+
+    model = ScriptedModel(profile=ModelProfile(tools="restart"))
+    events: list[TypedEvent] = []
+    async with BidiAgent(model) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: events)
+        agent.tool_registry.register(later)
+        await until(lambda: len(model.starts) == 2)
+        reading.cancel()
+    assert {spec["name"] for spec in model.starts[1]["tools"]} == {"later", "background_tasks"}
+
+
+async def test_send_from_another_loop_is_handed_over():
+    model = ScriptedModel(expect_text("from afar"), say("Heard."))
+    async with BidiAgent(model) as agent:
+        await asyncio.to_thread(lambda: asyncio.run(agent.send("from afar")))
+        await until(lambda: model.sent)
+    model.check()

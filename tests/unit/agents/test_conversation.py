@@ -1,0 +1,435 @@
+"""Whose turn it is: facts in, commands out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backchannel.agents.conversation import REPLY_WAIT_S, Conversation, announcement
+from backchannel.agents.playback import Playback
+from backchannel.commands import (
+    AmendMessage,
+    Announce,
+    AppendMessage,
+    CancelResponse,
+    Flush,
+    Publish,
+    RunTool,
+    SendResult,
+    Told,
+    Truncate,
+    WakeAt,
+)
+from backchannel.events import (
+    AnnouncementFailed,
+    BidiAudioStreamEvent,
+    BidiInterruptionEvent,
+    BidiResponseCompleteEvent,
+    BidiResponseStartEvent,
+    BidiTranscriptStreamEvent,
+    BidiUsageEvent,
+    ConnectionLost,
+    Heard,
+    TaskFinished,
+    TaskStarted,
+    ToolFinished,
+    ToolResultEvent,
+    ToolUseStreamEvent,
+    UserSpeechEvent,
+    UserTextSent,
+)
+from backchannel.messages import ToolUse, validate_messages
+from backchannel.models.realtime import ModelProfile
+
+RATE = 16000
+
+
+def conversation(interruption: str = "agent", *, tracked: bool = True) -> Conversation:
+    profile = ModelProfile(interruption=interruption)  # type: ignore[arg-type]
+    return Conversation(profile, Playback(RATE, tracked=tracked))
+
+
+def finished(number: int = 1, **changes: Any) -> TaskFinished:
+    fields: dict[str, Any] = {
+        "task_id": f"{number:08x}",
+        "number": number,
+        "tool_name": "research",
+        "arguments": {"topic": "solar power"},
+        "status": "done",
+        "text": "Findings.",
+        "elapsed_s": 2.0,
+    }
+    return TaskFinished(**{**fields, **changes})
+
+
+def audio(response_id: str | None = "r", samples: int = 640) -> BidiAudioStreamEvent:
+    return BidiAudioStreamEvent.from_data(bytes(2 * samples), RATE, response_id)
+
+
+def said(text: str, *, final: bool = False, role: str = "assistant") -> BidiTranscriptStreamEvent:
+    return BidiTranscriptStreamEvent({"text": text}, text, role, final)  # type: ignore[arg-type]
+
+
+def use(call_id: str = "c1", name: str = "research") -> ToolUse:
+    return {"toolUseId": call_id, "name": name, "input": {"topic": "solar power"}}
+
+
+def result(call_id: str = "c1", task: TaskStarted | None = None) -> ToolResultEvent:
+    return ToolResultEvent({"toolUseId": call_id, "status": "success", "content": [{"text": "ok"}]}, task=task)
+
+
+def of(kind: type, commands: list[Any]) -> list[Any]:
+    return [command for command in commands if isinstance(command, kind)]
+
+
+def speaking(machine: Conversation, *, samples: int = 6400, at: float = 0.0) -> None:
+    machine.handle(BidiResponseStartEvent("r"), at)
+    machine.handle(said("One. "), at)
+    machine.handle(audio(samples=samples // 2), at)
+    machine.handle(said("Two."), at)
+    machine.handle(audio(samples=samples // 2), at)
+
+
+def test_an_event_that_nobody_decides_on_is_published():
+    event = BidiUsageEvent(1, 2, 3)
+    assert conversation().handle(event, 0.0) == [Publish(event)]
+
+
+def test_a_result_is_told_at_once_when_nobody_speaks():
+    machine = conversation()
+    commands = machine.handle(finished(), 0.0)
+    text = announcement([finished()])
+    assert commands[0] == AppendMessage({"role": "user", "content": [{"text": text}]})
+    assert commands[1] == Announce(text, (finished(),))
+
+
+def test_several_results_are_told_in_one_go():
+    machine = conversation()
+    machine.handle(UserSpeechEvent(True), 0.0)
+    machine.handle(finished(1), 0.1)
+    machine.handle(finished(2), 0.2)
+    machine.handle(UserSpeechEvent(False), 0.3)
+    [command] = of(Announce, machine.tick(0.3 + REPLY_WAIT_S))
+    assert [task.number for task in command.tasks] == [1, 2]
+
+
+def test_a_result_waits_while_the_user_speaks_and_the_shell_is_told_when_to_look_again():
+    machine = conversation()
+    machine.handle(UserSpeechEvent(True), 0.0)
+    assert of(Announce, machine.handle(finished(), 0.1)) == []
+    commands = machine.handle(UserSpeechEvent(False), 1.0)
+    assert of(Announce, commands) == []
+    assert of(WakeAt, commands) == [WakeAt(1.0 + REPLY_WAIT_S)]
+
+
+def test_a_result_waits_until_the_answer_has_been_played():
+    machine = conversation()
+    speaking(machine)
+    machine.handle(finished(), 0.1)
+    assert of(Announce, machine.handle(BidiResponseCompleteEvent("r", "complete"), 0.2)) == []
+    assert of(Announce, machine.handle(Heard("r", 3000), 0.3)) == []
+    assert len(of(Announce, machine.handle(Heard("r", 6400), 0.5))) == 1
+
+
+def test_at_once_breaks_into_the_models_speech_but_not_into_the_users():
+    machine = conversation()
+    speaking(machine)
+    assert len(of(Announce, machine.handle(finished(announce="at_once"), 0.1))) == 1
+    machine = conversation()
+    machine.handle(UserSpeechEvent(True), 0.0)
+    assert of(Announce, machine.handle(finished(announce="at_once"), 0.1)) == []
+
+
+def test_never_is_never_told():
+    machine = conversation()
+    assert machine.handle(finished(announce="never"), 0.0) == []
+    assert machine.tick(100.0) == []
+
+
+def test_a_result_counts_as_told_when_some_of_it_was_heard():
+    machine = conversation()
+    machine.handle(finished(), 0.0)
+    machine.handle(BidiResponseStartEvent("r"), 0.1)
+    machine.handle(audio(), 0.1)
+    assert of(Told, machine.handle(Heard("r", 1), 0.2)) == [Told((finished(),))]
+
+
+def test_a_result_that_the_model_took_without_audio_counts_as_told():
+    machine = conversation()
+    machine.handle(finished(), 0.0)
+    machine.handle(BidiResponseStartEvent("r"), 0.1)
+    assert of(Told, machine.handle(BidiResponseCompleteEvent("r", "complete"), 0.2)) == [Told((finished(),))]
+
+
+def test_interrupted_with_nothing_heard_it_is_owed_again():
+    machine = conversation()
+    machine.handle(finished(), 0.0)
+    machine.handle(BidiResponseStartEvent("r"), 0.1)
+    machine.handle(audio(), 0.1)
+    commands = machine.handle(UserSpeechEvent(True), 0.2)
+    assert of(CancelResponse, commands) == [CancelResponse("r")]
+    [amend] = of(AmendMessage, commands)
+    assert amend.text == ""
+    machine.handle(UserSpeechEvent(False), 1.0)
+    assert len(of(Announce, machine.tick(1.0 + REPLY_WAIT_S))) == 1
+
+
+def test_interrupted_after_some_was_heard_it_is_not_told_again():
+    machine = conversation()
+    machine.handle(finished(), 0.0)
+    machine.handle(BidiResponseStartEvent("r"), 0.1)
+    machine.handle(audio(), 0.1)
+    machine.handle(Heard("r", 10), 0.2)
+    machine.handle(UserSpeechEvent(True), 0.3)
+    machine.handle(UserSpeechEvent(False), 0.4)
+    assert of(Announce, machine.tick(100.0)) == []
+
+
+def test_an_announcement_that_could_not_be_sent_is_tried_again_later():
+    machine = conversation()
+    machine.handle(finished(), 0.0)
+    commands = machine.handle(AnnouncementFailed((finished(),)), 0.1)
+    assert of(Announce, commands) == []
+    [wake] = of(WakeAt, commands)
+    assert len(of(Announce, machine.tick(wake.at))) == 1
+
+
+def test_an_announcement_on_a_lost_connection_is_owed_again():
+    machine = conversation()
+    machine.handle(finished(), 0.0)
+    assert len(of(Announce, machine.handle(ConnectionLost(), 0.1))) == 1
+
+
+def test_barge_in_is_one_ordered_list():
+    machine = conversation()
+    speaking(machine)
+    machine.handle(Heard("r", 3300), 0.2)
+    speech = UserSpeechEvent(True)
+    assert machine.handle(speech, 0.3) == [
+        Publish(speech),
+        Flush("r"),
+        Truncate("r", 3300),
+        CancelResponse("r"),
+        Publish(BidiInterruptionEvent("user_speech"), overtakes=True),
+        AppendMessage({"role": "assistant", "content": [{"text": "One."}]}),
+    ]
+
+
+def test_a_models_own_interruption_is_not_cancelled_again():
+    machine = conversation("model")
+    speaking(machine)
+    machine.handle(Heard("r", 6400), 0.2)
+    commands = machine.handle(BidiInterruptionEvent("user_speech"), 0.3)
+    assert of(CancelResponse, commands) == []
+    assert of(Truncate, commands) == [Truncate("r", 6400)]
+    assert of(AppendMessage, commands) == [AppendMessage({"role": "assistant", "content": [{"text": "One. Two."}]})]
+
+
+def test_late_audio_and_words_of_a_cut_response_are_dropped():
+    machine = conversation("model")
+    speaking(machine)
+    machine.handle(BidiInterruptionEvent("user_speech"), 0.3)
+    assert of(Publish, machine.handle(audio(), 0.4)) == []
+
+
+def test_a_message_already_written_is_cut_back_to_what_was_heard():
+    machine = conversation()
+    speaking(machine)
+    [written] = of(AppendMessage, machine.handle(said("One. Two.", final=True), 0.1))
+    machine.handle(BidiResponseCompleteEvent("r", "complete"), 0.1)
+    machine.handle(Heard("r", 3200), 0.2)
+    [amend] = of(AmendMessage, machine.handle(UserSpeechEvent(True), 0.3))
+    assert amend.message is written.message
+    assert amend.text == "One."
+
+
+def test_typing_interrupts_the_voice_and_is_written_down():
+    machine = conversation()
+    speaking(machine)
+    commands = machine.handle(UserTextSent("stop"), 0.1)
+    assert len(of(CancelResponse, commands)) == 1
+    assert commands[-1] == AppendMessage({"role": "user", "content": [{"text": "stop"}]})
+
+
+def test_a_call_is_run_once_and_its_result_is_written_next_to_it_and_sent():
+    machine = conversation()
+    event = ToolUseStreamEvent({}, use())
+    assert machine.handle(event, 0.0) == [Publish(event), RunTool(use())]
+    assert of(RunTool, machine.handle(event, 0.1)) == []
+    commands = machine.handle(ToolFinished(use(), result()), 0.2)
+    messages = [command.message for command in of(AppendMessage, commands)]
+    assert validate_messages(messages) == []
+    assert of(SendResult, commands) == [SendResult(result()["tool_result"], None)]
+    assert machine.handle(ToolFinished(use(), result()), 0.3) == []
+
+
+def test_a_result_is_held_back_while_the_user_still_speaks():
+    machine = conversation()
+    machine.handle(ToolUseStreamEvent({}, use()), 0.0)
+    machine.handle(UserSpeechEvent(True), 0.1)
+    assert of(SendResult, machine.handle(ToolFinished(use(), result()), 0.2)) == []
+    assert len(of(SendResult, machine.handle(UserSpeechEvent(False), 0.3))) == 1
+
+
+def test_a_model_that_listens_by_itself_gets_results_at_once():
+    machine = conversation("model")
+    machine.handle(ToolUseStreamEvent({}, use()), 0.0)
+    machine.handle(UserSpeechEvent(True), 0.1)
+    assert len(of(SendResult, machine.handle(ToolFinished(use(), result()), 0.2))) == 1
+
+
+def test_partial_transcripts_alone_make_the_user_speak_for_a_while():
+    machine = conversation("model")
+    machine.handle(said("how fa", role="user"), 0.0)
+    assert machine.user_speaking
+    machine.handle(finished(), 0.1)
+    assert len(of(Announce, machine.tick(10.0))) == 1
+
+
+def test_the_model_owes_an_answer_to_what_the_user_said_but_not_for_ever():
+    machine = conversation("model")
+    machine.handle(said("how far", role="user", final=True), 0.0)
+    assert of(Announce, machine.handle(finished(), 0.1)) == []
+    assert len(of(Announce, machine.tick(REPLY_WAIT_S))) == 1
+
+
+def test_audio_without_a_response_makes_one():
+    machine = conversation("model")
+    event = audio(None)
+    machine.handle(event, 0.0)
+    assert event.response_id == "response-1"
+    assert not machine.free
+
+
+def test_a_model_that_never_ends_its_response_does_not_hold_results_for_ever():
+    machine = conversation("model", tracked=False)
+    machine.handle(BidiResponseStartEvent("r"), 0.0)
+    [wake] = of(WakeAt, machine.handle(finished(), 0.1))
+    assert len(of(Announce, machine.tick(wake.at))) == 1
+
+
+def test_a_player_that_went_away_does_not_hold_results_for_ever():
+    machine = conversation()
+    speaking(machine)
+    machine.handle(BidiResponseCompleteEvent("r", "complete"), 0.1)
+    [wake] = of(WakeAt, machine.handle(finished(), 0.2))
+    assert wake.at >= 0.4
+    assert len(of(Announce, machine.tick(wake.at))) == 1
+
+
+def test_the_announcement_names_id_tool_arguments_outcome_and_time():
+    text = announcement([finished(7, status="failed", text="no such thing")])
+    for part in ("00000007", "task 7", "research", "topic='solar power'", "has failed", "2.0 s", "no such thing"):
+        assert part in text
+
+
+def test_what_was_perhaps_told_says_so():
+    assert "may have said this already" in announcement([finished(perhaps_told=True)])
+
+
+class World:
+    """A user, a model and a player around the machine, driven by random choices; checks the invariants."""
+
+    def __init__(self, interruption: str) -> None:
+        self.machine = conversation(interruption)
+        self.now = 0.0
+        self.user_speaking = False
+        self.tasks: list[TaskFinished] = []
+        self.told: list[str] = []
+        self.announced: list[Announce] = []
+        self.current: str | None = None
+        self.generated: dict[str, int] = {}
+        self.heard: dict[str, int] = {}
+        self.count = 0
+
+    def do(self, fact: object) -> None:
+        self.take(self.machine.handle(fact, self.now))
+
+    def take(self, commands: list[Any]) -> None:
+        for command in commands:
+            match command:
+                case Announce(_, tasks):
+                    assert not self.user_speaking, "announced over the user"
+                    assert not {task.task_id for task in tasks} & set(self.told), "told twice"
+                    self.announced.append(command)
+                case Told(tasks):
+                    for task in tasks:
+                        assert task.task_id not in self.told, "told twice"
+                        self.told.append(task.task_id)
+                case Truncate(response_id, samples):
+                    assert samples <= self.heard.get(response_id, 0), "truncated beyond what was played"
+                case CancelResponse(response_id):
+                    if self.current == response_id:
+                        self.current = None
+                case _:
+                    pass
+
+    def step(self, action: str, amount: int) -> None:
+        self.now += 0.05
+        match action:
+            case "task":
+                self.tasks.append(finished(len(self.tasks) + 1))
+                self.do(self.tasks[-1])
+            case "speak":
+                self.user_speaking = True
+                self.do(UserSpeechEvent(True))
+            case "silence":
+                self.user_speaking = False
+                self.do(UserSpeechEvent(False))
+            case "respond" if self.current is None:
+                self.count += 1
+                self.current = f"r{self.count}"
+                self.generated[self.current] = 0
+                self.do(BidiResponseStartEvent(self.current))
+            case "audio" if self.current is not None:
+                self.generated[self.current] += amount
+                self.do(audio(self.current, amount))
+            case "complete" if self.current is not None:
+                done, self.current = self.current, None
+                self.do(BidiResponseCompleteEvent(done, "complete"))
+            case "play" if self.generated:
+                target = list(self.generated)[amount % len(self.generated)]
+                self.heard[target] = min(self.generated[target], self.heard.get(target, 0) + amount)
+                self.do(Heard(target, self.heard[target]))
+            case "type":
+                self.do(UserTextSent("hello"))
+            case "lose":
+                self.current, self.user_speaking = None, False
+                self.do(ConnectionLost())
+            case "fail" if self.announced and self.announced[-1].tasks[0].task_id not in self.told:
+                self.do(AnnouncementFailed(self.announced[-1].tasks))
+            case "wait":
+                self.now += amount / 1000
+                self.take(self.machine.tick(self.now))
+            case _:
+                pass
+
+    def let_everything_end(self) -> None:
+        """A patient user, a model that answers, and a player that plays."""
+        if self.user_speaking:
+            self.step("silence", 1)
+        for _ in range(6 + len(self.tasks)):
+            self.step("wait", 20_000)
+            self.step("respond", 1)
+            self.step("audio", 100)
+            self.step("complete", 1)
+            for response_id, samples in self.generated.items():
+                self.heard[response_id] = samples
+                self.do(Heard(response_id, samples))
+
+
+ACTIONS = ["task", "speak", "silence", "respond", "audio", "complete", "play", "type", "lose", "fail", "wait"]
+
+
+@pytest.mark.parametrize("interruption", ["agent", "model"])
+@settings(max_examples=300, deadline=None)
+@given(steps=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 3000)), max_size=60))
+def test_never_over_the_user_never_lost_never_twice_never_truncated_beyond_what_was_played(interruption, steps):
+    world = World(interruption)
+    for action, amount in steps:
+        world.step(action, amount)
+    world.let_everything_end()
+    assert sorted(world.told) == sorted(task.task_id for task in world.tasks)
