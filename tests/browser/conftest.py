@@ -3,10 +3,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.support.lab import Lab
 from .pages import NotebookPage, write_notebook
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import Browser, BrowserContext, ViewportSize
 
 # The page keeps a copy of what it plays. The browser's own processing would rewrite what the fake device says.
 PAGE_INFO = {
@@ -26,6 +27,7 @@ PAGE_INFO = {
     "constraints": {"echoCancellation": False, "noiseSuppression": False, "autoGainControl": False},
 }
 
+_FAILED = pytest.StashKey[bool]()
 Opener = Callable[..., NotebookPage]
 
 
@@ -44,7 +46,8 @@ def _missing() -> Iterator[str]:
         yield "playwright is not installed: pip install --group dev"
     elif chromium() is None:
         yield "no Chromium: run scripts/browser.py, or name one in BACKCHANNEL_CHROMIUM"
-    return; yield from (check.sentence for check in checks() if not check.ok)
+    return
+    yield from (check.sentence for check in checks() if not check.ok)
 
 
 @pytest.fixture(scope="package")
@@ -61,23 +64,36 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture
 def open_notebook(lab: Lab, chrome: Chrome, request: pytest.FixtureRequest) -> Iterator[Opener]:
-    """Open a notebook with these cells, in a browser profile of its own; its kernel ends with the test."""
+    """Open a notebook in a new browser profile, or in a tab of ``context``. Its kernel ends with the test.
+
+    Given are its cells, or a file that is copied, or the name of a notebook that is there.
+    """
     contexts: list[BrowserContext] = []
     pages: list[NotebookPage] = []
 
-    def open_(cells: Sequence[str] | Path | str, context: BrowserContext | None = None, **options: Any) -> NotebookPage:
-        name = cells if isinstance(cells, str) else f"{request.node.name}.ipynb"
-        if isinstance(cells, Path):
-            shutil.copy(cells, lab.notebooks / name)
-        elif not isinstance(cells, str):
-            write_notebook(lab.notebooks / name, cells)
+    def open_(
+        notebook: Sequence[str] | Path | str,
+        *,
+        context: BrowserContext | None = None,
+        browser: Browser | None = None,
+        permissions: Sequence[str] = ("microphone",),
+    ) -> NotebookPage:
+        name = notebook if isinstance(notebook, str) else f"{re.sub(r'[^a-z_]+', '-', request.node.name)}.ipynb"
+        if isinstance(notebook, Path):
+            shutil.copy(notebook, lab.notebooks / name)
+        elif not isinstance(notebook, str):
+            write_notebook(lab.notebooks / name, notebook)
         if context is None:
-            context = chrome.browser.new_context(viewport={"width": 1280, "height": 800}, **options)
+            size: ViewportSize = {"width": 1280, "height": 800}
+            context = (browser or chrome.browser).new_context(viewport=size, permissions=permissions)
             contexts.append(context)
         pages.append(NotebookPage(lab, context, name))
         return pages[-1]
 
     yield open_
+    if request.node.stash.get(_FAILED, False):
+        for page in pages:
+            print(page.describe())
     errors = [error for page in pages for error in page.errors]
     for context in contexts:
         context.close()
@@ -96,3 +112,11 @@ def microphone(chrome: Chrome) -> Microphone:
 def user() -> FliteSpeech:
     """Somebody who talks to the notebook; not the model's own voice."""
     return FliteSpeech("rms")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.support.chrome import Microphone
 from tests.support.lab import Lab
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 20_000
 
 # Records our widgets' events, and each value that a bar shows with the node that shows it.
 RECORDER = """
@@ -60,8 +61,15 @@ TAP = """
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:
     """Write a notebook of code cells."""
-    made = [
-        {"cell_type": "code", "execution_count": None, "id": f"cell-{at}", "metadata": {}, "outputs": [], "source": source}
+    made: list[dict[str, Any]] = [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": f"cell-{at}",
+            "metadata": {},
+            "outputs": [],
+            "source": source,
+        }
         for at, source in enumerate(cells)
     ]
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
@@ -73,6 +81,7 @@ class NotebookPage:
 
     Attributes:
         errors: Exceptions that nobody caught in the page.
+        console: What the page wrote to the browser's console.
     """
 
     def __init__(self, lab: Lab, context: BrowserContext, notebook: str) -> None:
@@ -81,6 +90,8 @@ class NotebookPage:
         self.page: Page = context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.errors: list[str] = []
+        self.console: list[str] = []
+        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.add_init_script(RECORDER)
         self.page.goto(lab.open_url(notebook))
@@ -132,7 +143,9 @@ class NotebookPage:
 
     def busy(self, cell: int) -> bool:
         """Whether the cell runs."""
-        return bool(self.page.evaluate(f"(index) => {PANEL}.content.widgets[index].model.executionState === 'running'", cell))
+        return bool(
+            self.page.evaluate(f"(index) => {PANEL}.content.widgets[index].model.executionState === 'running'", cell)
+        )
 
     def wait_idle(self, cell: int) -> None:
         """Wait until the cell does not run."""
@@ -188,9 +201,22 @@ class NotebookPage:
         )
         return found
 
-    def now(self) -> float:
-        """The page's clock, on which events are recorded; ms."""
-        return float(self.page.evaluate("performance.now()"))
+    def wait_recorded(self, name: str, field: str) -> dict[str, Any]:
+        """Wait for an event of our widgets that has something in a field of its detail; returns the detail."""
+        found = self.page.wait_for_function(
+            """([name, field]) =>
+                window.__recorded.find((item) => item.name === name && item.detail[field])?.detail""",
+            arg=[name, field],
+        )
+        detail: dict[str, Any] = found.json_value()
+        return detail
+
+    def describe(self) -> str:
+        """What the page shows, for the report of a test that failed."""
+        if self.page.is_closed():
+            return f"{self.notebook}: closed"
+        log = self.lab.log.read_text(errors="replace").splitlines()[-20:]
+        return "\n".join((self.notebook, self.page.locator(".jp-Notebook").inner_text(), *self.console[-20:], *log))
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,9 +224,7 @@ class NotebookPage:
 
     def theme(self, name: str) -> None:
         """Change JupyterLab's theme, "JupyterLab Dark" or "JupyterLab Light"."""
-        self.page.evaluate(
-            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
-        )
+        self.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
         self.page.wait_for_function("(name) => document.body.dataset.jpThemeName === name", arg=name)
 
 
@@ -251,6 +275,17 @@ class Voice:
             arg=[role, [part.lower() for part in parts], after],
         )
         return str(found.json_value())
+
+    def listen(self, device: Microphone, lines: Sequence[tuple[float, bytes]]) -> None:
+        """Press the microphone; once the model hears, the device says each line, (seconds from now, samples)."""
+        device.script([])
+        self.microphone.click()
+        self.wait_state("listening")
+        self.microphone.click()
+        self.wait_state("off")
+        device.script(lines)
+        self.microphone.click()
+        self.wait_state("listening")
 
     def say(self, text: str) -> None:
         """Type a line and send it."""

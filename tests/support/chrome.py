@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +16,10 @@ from backchannel.audio.pcm import write_wav
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
 __all__ = ["RATE", "Chrome", "Microphone", "chromium"]
 
 RATE = 16000
-SILENCE_S = 3600.0
+FINDER = Path(__file__).parents[2] / "scripts" / "browser.py"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -38,9 +36,8 @@ FLAGS = (
 
 def chromium() -> str | None:
     """The path of a Chromium; None where there is none."""
-    import browser
-
-    return browser.find()
+    found: str | None = runpy.run_path(str(FINDER))["find"]()
+    return found
 
 
 class Microphone:
@@ -62,32 +59,21 @@ class Microphone:
 
 
 class Chrome:
-    """Starts the browser and closes it.
+    """Starts browsers and closes them; ``browser`` has a microphone."""
 
-    Args:
-        folder: For what the microphone says.
-        microphone: Whether the computer has one.
-        asks: Whether the page's user is asked for it (and, there being none, refuses).
-    """
-
-    def __init__(self, folder: Path, *, microphone: bool = True, asks: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.microphone = Microphone(folder / "microphone.wav")
         self.browser: Browser
         self._driver: Playwright
-        self._flags = list(FLAGS)
-        if microphone:
-            # Without an end it would begin again.
-            said = f"--use-file-for-fake-audio-capture={self.microphone.path}%noloop"
-            self._flags += ["--use-fake-device-for-media-stream", said]
-        if not asks:
-            self._flags += ["--use-fake-ui-for-media-stream"]
 
     def __enter__(self) -> Chrome:
         from playwright.sync_api import sync_playwright
 
         self._driver = sync_playwright().start()
         try:
-            self.browser = self._driver.chromium.launch(executable_path=chromium(), args=self._flags)
+            # Without an end the file would begin again.
+            said = f"--use-file-for-fake-audio-capture={self.microphone.path}%noloop"
+            self.browser = self.launch("--use-fake-device-for-media-stream", said)
         except BaseException:
             self._driver.stop()
             raise
@@ -96,3 +82,7 @@ class Chrome:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.browser.close()
         self._driver.stop()
+
+    def launch(self, *flags: str) -> Browser:
+        """Start another browser; without flags it has no microphone."""
+        return self._driver.chromium.launch(executable_path=chromium(), args=[*FLAGS, *flags])

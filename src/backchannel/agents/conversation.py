@@ -228,7 +228,7 @@ class Conversation:
         self._commands.append(Publish(event))
         if tool_use["toolUseId"] not in self.open_calls:
             self.open_calls[tool_use["toolUseId"]] = tool_use
-            self._reply_until = None
+            self._reply_until = self._now + REPLY_WAIT_S
             self._commands.append(RunTool(tool_use))
 
     def _tool_finished(self, fact: ToolFinished) -> None:

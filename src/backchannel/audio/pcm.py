@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from ..errors import AudioFormatError
 
-__all__ = ["Samples", "dither", "from_bytes", "level_db", "mono", "normalise", "read_wav", "rms", "write_wav"]
+__all__ = [
+    "Samples",
+    "dither",
+    "from_bytes",
+    "level_db",
+    "mono",
+    "normalise",
+    "read_wav",
+    "rms",
+    "to_int16",
+    "write_wav",
+]
 
 Samples: TypeAlias = NDArray[np.int16]
 
@@ -38,7 +49,13 @@ def mono(samples: Samples, channels: int) -> Samples:
     """Mix interleaved channels to one."""
     if channels == 1:
         return samples
-    return np.rint(samples.reshape(-1, channels).mean(axis=1)).astype(np.int16)
+    return to_int16(samples.reshape(-1, channels).mean(axis=1))
+
+
+def to_int16(values: NDArray[np.float64]) -> Samples:
+    """Round and clip to 16 bit samples."""
+    clipped: Samples = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    return clipped
 
 
 def rms(samples: Samples) -> float:
@@ -55,7 +72,7 @@ def level_db(samples: Samples) -> float:
 def dither(samples: Samples, amplitude: float, noise: np.random.Generator) -> Samples:
     """Add white noise of ``amplitude`` (rms, in steps): digital silence ruins recognition."""
     added = samples + noise.normal(0.0, amplitude, len(samples))
-    return np.clip(np.rint(added), -32768, 32767).astype(np.int16)
+    return to_int16(added)
 
 
 def normalise(samples: Samples, target_db: float = -22.0, most_gain_db: float = 40.0) -> Samples:
@@ -71,14 +88,16 @@ def normalise(samples: Samples, target_db: float = -22.0, most_gain_db: float = 
     gain = min(10 ** (target_db / 20) * _FULL / loud, 10 ** (most_gain_db / 20))
     peak = float(np.max(np.abs(samples.astype(np.int32))))
     gain = min(gain, 32000.0 / peak) if gain > 1 else gain
-    return np.rint(samples * gain).astype(np.int16)
+    return to_int16(samples * gain)
 
 
 def write_wav(samples: Samples, rate: int, channels: int = 1) -> bytes:
     """Return a 16 bit PCM WAV file; ``rate`` in Hz, channels interleaved."""
     data = np.asarray(samples).astype("<i2").tobytes()
     head = struct.pack("<IHHIIHH", 16, _INTEGER, channels, rate, rate * channels * 2, channels * 2, 16)
-    return b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + head + b"data" + struct.pack("<I", len(data)) + data
+    return (
+        b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + head + b"data" + struct.pack("<I", len(data)) + data
+    )
 
 
 def read_wav(data: bytes, name: str = "the WAV file") -> tuple[Samples, int]:
@@ -123,7 +142,7 @@ def _decode(head: bytes, body: bytes, name: str) -> tuple[Samples, int]:
     if not body:
         raise AudioFormatError(f"{name} holds no samples")
     values = _READERS[kind, bits](body).reshape(-1, channels).mean(axis=1)
-    return np.clip(np.rint(np.nan_to_num(values) * _FULL), -32768, 32767).astype(np.int16), rate
+    return to_int16(np.nan_to_num(values) * _FULL), rate
 
 
 def _read_24(body: bytes) -> NDArray[np.float64]:

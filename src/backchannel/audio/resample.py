@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AudioFormatError
-from .pcm import Samples
+from .pcm import Samples, to_int16
 
 __all__ = ["Resampler", "resample"]
 
@@ -83,7 +83,7 @@ class Resampler:
         oldest = until * self._down // self._up - self._half + 1
         drop = min(max(0, oldest - self._first), len(self._kept))
         self._kept, self._first = self._kept[drop:], self._first + drop
-        return np.clip(np.rint(made), -32768, 32767).astype(np.int16)
+        return to_int16(made)
 
 
 def resample(samples: Samples, source: int, target: int) -> Samples:

@@ -103,7 +103,7 @@ class BoardPump:
             if name in self._placed:
                 changed[name] = task
         moved: dict[str, Task] = {}
-        if now - self._ticked >= self.TICK_S:
+        if now >= self._ticked + self.TICK_S:
             self._ticked = now
             if len(self._running) <= self.MAX_TICKING:
                 moved.update(self._running)

@@ -138,7 +138,7 @@ class BoardRows:
     def due(self, now: float) -> bool:
         """Return whether `message` has something to say now. Pages that are silent for long are forgotten here."""
         for name, page in list(self._pages.items()):
-            if page.acked < self._sent and now - page.seen >= self.FORGET_S:
+            if page.acked < self._sent and now >= page.seen + self.FORGET_S:
                 del self._pages[name]
         at = self.next_due()
         return at is not None and at <= now

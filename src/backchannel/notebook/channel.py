@@ -102,7 +102,7 @@ class Channel:
         """Return what is to be sent now, in this order."""
         messages: list[Ops | Welcome] = []
         for name, page in list(self._pages.items()):
-            if self._outstanding(page) and now - page.seen >= self.FORGET_S:
+            if self._outstanding(page) and now >= page.seen + self.FORGET_S:
                 del self._pages[name]
         if self._sent < self.seq:
             first = max(self._sent + 1, self._oldest)
@@ -112,7 +112,7 @@ class Channel:
                 if page.acked is None or page.acked + 1 >= first:
                     page.sent = now
         for name, page in self._pages.items():
-            late = self._outstanding(page) and now - page.sent >= self.RESEND_S
+            late = self._outstanding(page) and now >= page.sent + self.RESEND_S
             if page.expects_welcome or (late and (page.acked is None or page.acked + 1 < self._oldest)):
                 messages.append(Welcome(name, self.seq, 0, self.snapshot))
                 page.welcome, page.acked, page.expects_welcome = self.seq, None, False

@@ -55,14 +55,14 @@ class Ownership:
 
     def expire(self, now: float) -> bool:
         """Take it from a page that was silent too long; returns whether that happened."""
-        if not self.client or now - self._seen < self.SILENCE_S:
+        if not self.client or now < self._seen + self.SILENCE_S:
             return False
         self.client, self.vanished = "", self.client
         return True
 
     def probe(self, now: float) -> bool:
         """Return whether the owner is to be asked for a sign of life, at most every ``PROBE_S``."""
-        if not self.client or now - max(self._seen, self._probed) < self.PROBE_S:
+        if not self.client or now < max(self._seen, self._probed) + self.PROBE_S:
             return False
         self._probed = now
         return True

@@ -7,9 +7,8 @@ import contextlib
 import json
 import logging
 import os
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..audio.pacing import Chunk, Pacer
 from ..errors import BackchannelError, InvalidInputError
@@ -26,10 +25,9 @@ from ..events import (
     ToolUseStreamEvent,
     UserSpeechEvent,
 )
-from ..models.realtime import ModelProfile
+from .agent_link import AgentLink, TalkAgent
 from .captions import Captions
 from .channel import Channel
-from .mic_queue import MicQueue
 from .owner import Ownership
 from .saved_output import SavedOutput
 from .static_html import transcript_html, transcript_text
@@ -39,29 +37,14 @@ from .widget import LiveWidget
 from .wire import Ack, Audio, Cancel, Claim, FromPage, Heard, Hello, Mic, Ping, Played, Pong, Release, Say, ToPage
 
 if TYPE_CHECKING:
+    from ..models.realtime import ModelProfile
     from ..tasks import AsyncTool
     from .routing import Routing
 
-__all__ = ["TalkAgent", "Voice", "VoiceWidget"]
+__all__ = ["Voice", "VoiceWidget"]
 
 _log = logging.getLogger(__name__)
 _PAGE_INFO = "BACKCHANNEL_PAGE_INFO"
-
-
-class TalkAgent(Protocol):
-    """What the widget needs of an agent: see `backchannel.BidiAgent`."""
-
-    model: Any
-    tool_registry: Any
-
-    @property
-    def profile(self) -> ModelProfile: ...
-    async def start(self) -> None: ...
-    async def send(self, input_data: Any) -> None: ...
-    def receive(self) -> AsyncIterator[Any]: ...
-    async def stop(self) -> None: ...
-    def played(self, response_id: str, samples: int, finished: bool = False) -> None: ...
-    def expect_played(self, expected: bool = True) -> None: ...
 
 
 class VoiceWidget(LiveWidget):
@@ -113,10 +96,8 @@ class Voice:
         self._owner = Ownership()
         self._pacer = Pacer(profile.output_rate)
         self._rate = profile.output_rate
-        self._microphone = MicQueue()
+        self._link = AgentLink(agent)
         self._dropped = False
-        self._typed: deque[str] = deque()
-        self._input = asyncio.Event()
         self._confirmed = -1
         self._next_heard = 0.0
         self._running: asyncio.Task[None] | None = None
@@ -192,8 +173,8 @@ class Voice:
             case Say(text=text) if text.strip():
                 self._post(self._captions.typed(text))
                 self._machine.user_said()
-                self._typed.append(text)
-                self._input.set()
+                self._link.typed.append(text)
+                self._link.said()
                 self._begin()
             case Cancel(task=task):
                 self._cancel(task)
@@ -206,7 +187,7 @@ class Voice:
     def _claim(self, message: Claim, now: float) -> None:
         if self._owner.claim(message.client, now, force=message.force, microphone=message.microphone):
             self._confirmed = -1
-            self._microphone.restart()
+            self._link.microphone.restart()
             self._owner_changed()
             self._begin()
         else:
@@ -215,16 +196,16 @@ class Voice:
     def _hear(self, message: Mic, buffers: list[bytes]) -> None:
         if message.client != self._owner.client or not self._owner.microphone:
             return
-        before = self._microphone.dropped
+        before = self._link.microphone.dropped
         try:
-            self._microphone.put(message.n, message.rate, buffers)
+            self._link.microphone.put(message.n, message.rate, buffers)
         except InvalidInputError as error:
             self.widget.gate.refuse(error)
             return
-        if self._microphone.dropped > before and self._machine.live and not self._dropped:
+        if self._link.microphone.dropped > before and self._machine.live and not self._dropped:
             self._dropped = True
             self._notify()
-        self._input.set()
+        self._link.said()
         self._soon(max(0.0, self._next_heard - self._clock()))
 
     def _owner_changed(self) -> None:
@@ -304,57 +285,26 @@ class Voice:
         self._sync()
 
     async def _converse(self) -> None:
-        model = self.agent.model
+        model, machine = self.agent.model, self._machine
         if hasattr(model, "on_loading"):
             model.on_loading = lambda fraction, what: self._submit(self._loading, fraction, what)
-        self._machine.connecting(f"Connecting to {self.agent.profile.name}.")
+        machine.connecting(f"Connecting to {self.agent.profile.name}.")
         self._sync()
         try:
             with self._hold():
-                self.agent.expect_played()
-                await self.agent.start()
-                try:
-                    self._machine.connected()
-                    self._input.set()
-                    self._sync()
-                    await self._talk()
-                finally:
-                    await self.agent.stop()
-            self._machine.stopped()
+                await self._link.run(self._connected, self._on_event)
+            machine.stopped()
         except asyncio.CancelledError:
-            self._machine.stopped()
+            self._flush()
+            machine.stopped()
             raise
         except Exception as error:  # noqa: BLE001 (whatever ends a conversation is shown, not lost)
-            self._fail(error)
-        finally:
             self._flush()
+            self._fail(error)
 
-    async def _talk(self) -> None:
-        reader = asyncio.create_task(self._read(), name="backchannel-talk-read")
-        writer = asyncio.create_task(self._write(), name="backchannel-talk-write")
-        try:
-            done, _ = await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in (reader, writer):
-                task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
-
-    async def _read(self) -> None:
-        async for event in self.agent.receive():
-            self._on_event(event)
-
-    async def _write(self) -> None:
-        while True:
-            await self._input.wait()
-            self._input.clear()
-            while self._typed or self._microphone:
-                if self._typed:
-                    await self.agent.send(self._typed[0])
-                    self._typed.popleft()
-                    continue
-                await self.agent.send(self._microphone.take())
+    def _connected(self) -> None:
+        self._machine.connected()
+        self._sync()
 
     def _loading(self, fraction: float, what: str) -> None:
         if self._machine.state == "connecting":
@@ -377,7 +327,7 @@ class Voice:
             return event.data
         from ..audio import pcm
 
-        return pcm.mono(pcm.from_bytes(event.data, event.channels), event.channels).tobytes()
+        return pcm.from_bytes(event.data, event.channels).tobytes()
 
     # To the pages
 
@@ -414,7 +364,7 @@ class Voice:
             self._post({"op": "owner", "client": self._owner.client})
         for message in self._channel.due(now):
             self._tell(message)
-        arrived = self._microphone.arrived
+        arrived = self._link.microphone.arrived
         if arrived > self._confirmed and now >= self._next_heard:
             self._confirmed, self._next_heard = arrived, now + self.HEARD_S
             self._tell(Heard(self._owner.client, arrived))

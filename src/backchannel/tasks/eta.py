@@ -7,6 +7,7 @@ upsets it. Samples are thinned as the run grows: a few dozen additions describe 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
 __all__ = ["Pace"]
@@ -67,9 +68,12 @@ class Pace(NamedTuple):
             if done <= 0 or reported <= started:
                 return None
             rate, stretch = done / (reported - started), reported - started
+        step = rate * stretch
+        if step <= 0:
+            return None
         since = max(now - reported, 0.0)
-        overdue = (rest / (rate * stretch) - 1) * since if stretch > 0 else 0.0
-        return max(rest / rate - since, overdue, 0.0)
+        left = max(rest / rate - since, (rest / step - 1) * since, 0.0)
+        return left if math.isfinite(left) else None
 
 
 def _measured(samples: tuple[tuple[float, float], ...]) -> tuple[float | None, float]:

@@ -164,7 +164,7 @@ def _tools_in(entries: Iterable[Any]) -> Iterator[AgentTool]:
                 yield from _in_module(entry)
             case list() | tuple() | set():
                 yield from _tools_in(entry)
-            case ToolProvider():
+            case ToolProvider() if not isinstance(entry, type):
                 yield from _provided(entry)
             case _:
                 yield _tool_of(entry)

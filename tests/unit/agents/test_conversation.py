@@ -266,6 +266,22 @@ def test_a_call_is_run_once_and_its_result_is_written_next_to_it_and_sent():
     assert machine.handle(ToolFinished(use(), result()), 0.3) == []
 
 
+def test_a_call_that_is_answered_at_once_comes_before_a_result_that_is_owed():
+    machine = conversation()
+    machine.handle(ToolUseStreamEvent({}, use()), 0.0)
+    assert of(Announce, machine.handle(finished(), 0.01)) == []
+    commands = machine.handle(ToolFinished(use(), result()), 0.02)
+    assert len(of(SendResult, commands)) == 1
+    assert of(Announce, commands) == []
+
+
+def test_a_call_that_runs_long_does_not_hold_back_other_results():
+    machine = conversation()
+    machine.handle(ToolUseStreamEvent({}, use()), 0.0)
+    [wake] = of(WakeAt, machine.handle(finished(), 0.01))
+    assert len(of(Announce, machine.tick(wake.at))) == 1
+
+
 def test_a_result_is_held_back_while_the_user_still_speaks():
     machine = conversation()
     machine.handle(ToolUseStreamEvent({}, use()), 0.0)

@@ -127,8 +127,10 @@ class Talk:
     @contextlib.contextmanager
     def _hold(self) -> Iterator[None]:
         self.held.append("held")
-        yield
-        self.held.append("let go")
+        try:
+            yield
+        finally:
+            self.held.append("let go")
 
     def _tell(self, message: ToPage, audio: bytes | None = None) -> None:
         self.messages.append((asyncio.get_running_loop().time(), message, audio))

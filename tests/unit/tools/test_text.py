@@ -98,7 +98,7 @@ def test_a_missing_key_is_not_mistaken_for_a_message() -> None:
 
 
 def test_an_error_whose_str_raises_is_known_by_its_type() -> None:
-    class Mute(Exception):  # noqa: N818
+    class Mute(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 

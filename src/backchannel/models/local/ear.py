@@ -21,7 +21,6 @@ __all__ = ["Ear", "SpeechBegan", "SpeechEnded", "Utterance"]
 
 _RATE = 16000
 _SETTLED_S = 0.25
-_TAIL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class Ear:
                 self._settled = self._complete(self._stt.peek())
                 return []
             case SpeechStopped(at, until, _):
-                if not self._settled and self._more_voice(until):
+                if self._more_voice(until):
                     self._hand_over()
                 self._held = []
                 recognition, self._settled = self._stt.finish(), False

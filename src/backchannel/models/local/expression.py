@@ -27,6 +27,7 @@ __all__ = [
     "match",
     "phrase",
     "sample",
+    "starts",
     "vocabulary",
 ]
 
@@ -139,6 +140,12 @@ def match(
             yield captures
 
 
+def starts(expression: Expression, said: Sequence[str]) -> Iterator[int]:
+    """Yield how many words at the start of a text the expression covers, once for every way to read it."""
+    for end, _ in _walk(expression, said, lambda start, end: " ".join(said[start:end]), 0):
+        yield end
+
+
 def _walk(
     expression: Expression, said: Sequence[str], written: Callable[[int, int], str], at: int
 ) -> Iterator[tuple[int, Capture]]:
@@ -230,7 +237,9 @@ def sample(expression: Expression, dice: random.Random) -> list[str]:
             return [word for item in items for word in sample(item, dice)]
         case Number(_, top, fraction):
             value: float = dice.choice((dice.randrange(1, 21), dice.randrange(0, 100), dice.randrange(0, top + 1)))
-            return number_words(value + dice.randrange(1, 10) / 10 if fraction and dice.random() < 0.3 else value).split()
+            return number_words(
+                value + dice.randrange(1, 10) / 10 if fraction and dice.random() < 0.3 else value
+            ).split()
         case Free():
             return []
 

@@ -37,7 +37,8 @@ _BUILT_IN = {
     " | (what is | what's) running | what are you doing | (list | show) [me] [the | my | all] tasks",
     "cancel": "[please] (cancel | stop | abort) (it | that | <which> | <all>) [please]",
     "help": "help [me] | what can (you do | i say) | what do you know | what tools do you have | who are you",
-    "repeat": "[please] (say that again | repeat that) [please] | what did you say | can you (say that again | repeat that)",
+    "repeat": "[please] (say that again | repeat that) [please] | what did you say"
+    " | can you (say that again | repeat that)",
     "quiet": "stop | stop (talking | speaking) | be quiet | quiet | shut up",
     "thanks": "thank you [very much] | thanks",
     "greeting": "hello | hi [there] | good (morning | afternoon | evening)",
@@ -86,7 +87,7 @@ class SpokenTool:
     @property
     def said(self) -> str:
         """The shortest name, to say it."""
-        return " ".join(min(self.names, key=len))
+        return " ".join(min(self.names, key=lambda name: len(name)))
 
 
 def read_slot(name: str, schema: Mapping[str, Any], required: bool, definitions: Mapping[str, Any]) -> Slot:
@@ -165,12 +166,19 @@ class Grammar:
         self.tools = tuple(self._bounded(found))
         self._by_name = {tool.name: tool for tool in self.tools}
         which = _which(self.tools)
-        self._built_in = Alt(
-            tuple(Tag("intent", intent, phrase(text, which)) for intent, text in _BUILT_IN.items())
-        )
+        self._built_in = Alt(tuple(Tag("intent", intent, phrase(text, which)) for intent, text in _BUILT_IN.items()))
 
     def tool(self, name: str) -> SpokenTool | None:
         return self._by_name.get(name)
+
+    def named(self, words: Sequence[str]) -> tuple[str, int] | None:
+        """Return the tool that a text begins with, and how many words its name took, where more words follow."""
+        for tool in self.tools:
+            opening = Seq((_POLITE, Opt(_START), _named(tool)))
+            ends = [end for end in ex.starts(opening, words) if end < len(words)]
+            if ends:
+                return tool.name, max(ends)
+        return None
 
     @cached_property
     def spoken(self) -> Expression:
@@ -219,8 +227,8 @@ class Grammar:
             for slot in tool.slots:
                 if len(slot.values) > share:
                     self.notes.append(
-                        f"Tool {tool.name!r}: only the first {share} of {len(slot.values)} values of {slot.name!r} can be spoken;"
-                        " all of them can be typed."
+                        f"Tool {tool.name!r}: only the first {share} of {len(slot.values)} values of {slot.name!r}"
+                        " can be spoken; all of them can be typed."
                     )
                 cut.append(
                     Slot(slot.name, slot.kind, slot.required, slot.values[:share], slot.many)
@@ -253,7 +261,9 @@ def _slot(slot: Slot, typed: bool) -> Expression | None:
         if not slot.values:
             return None
         value = _choice(slot)
-        return Alt((Seq((preposition, Opt(Word("the")), value)), Seq((preposition, Opt(Word("the")), label, is_, value))))
+        return Alt(
+            (Seq((preposition, Opt(Word("the")), value)), Seq((preposition, Opt(Word("the")), label, is_, value)))
+        )
     if slot.kind == "number":
         number = Number(f"slot:{slot.name}", top=_top(slot), fraction=not slot.whole)
         forms: tuple[Expression, ...] = (
@@ -262,8 +272,12 @@ def _slot(slot: Slot, typed: bool) -> Expression | None:
         )
         return Alt((*forms, Seq((preposition, number))) if slot.required else forms)
     if slot.kind == "flag":
-        yes = Tag(f"slot:{slot.name}", True, Alt((Seq((Word("with"), label)), Seq((label, phrase("[is] (on | true)"))))))
-        no = Tag(f"slot:{slot.name}", False, Alt((Seq((Word("without"), label)), Seq((label, phrase("[is] (off | false)"))))))
+        yes = Tag(
+            f"slot:{slot.name}", True, Alt((Seq((Word("with"), label)), Seq((label, phrase("[is] (on | true)")))))
+        )
+        no = Tag(
+            f"slot:{slot.name}", False, Alt((Seq((Word("without"), label)), Seq((label, phrase("[is] (off | false)")))))
+        )
         return Alt((yes, no))
     if not typed:
         return None
@@ -306,9 +320,7 @@ def _bare(tools: Sequence[SpokenTool], typed: bool) -> list[Expression]:
     slots = [(tool, slot) for tool in tools for slot in tool.slots if slot.kind == "choice" and slot.required]
     if not slots or (not typed and sum(len(slot.values) for _, slot in slots) > _BARE_VALUES):
         return []
-    return [
-        Tag("intent", "value", Tag("tool", tool.name, Seq((_THE, _choice(slot), _TAIL)))) for tool, slot in slots
-    ]
+    return [Tag("intent", "value", Tag("tool", tool.name, Seq((_THE, _choice(slot), _TAIL)))) for tool, slot in slots]
 
 
 def _which(tools: Sequence[SpokenTool]) -> dict[str, Expression]:
@@ -335,7 +347,14 @@ def _around(
     for turn in range(repeats):
         name = tool.names[turn % len(tool.names)]
         value = ways[0] if turn % 3 != 2 else ways[turn % len(ways)]
-        line = [dice.choice(openings), *name, *before, dice.choice(middles), *value, dice.choice(("", "", "", "please"))]
+        line = [
+            dice.choice(openings),
+            *name,
+            *before,
+            dice.choice(middles),
+            *value,
+            dice.choice(("", "", "", "please")),
+        ]
         lines.append(" ".join(word for word in line if word))
     if slot.required and not index:
         lines.append(" ".join(ways[0]))

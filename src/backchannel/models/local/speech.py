@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...audio.pcm import read_wav
+from ...audio.pcm import Samples, read_wav
 from ...audio.resample import resample
 from ...errors import InvalidInputError, MissingExtraError, ModelError
 from .words import plain
@@ -80,7 +80,7 @@ class FliteSpeech:
         with tempfile.TemporaryDirectory(prefix="backchannel-") as folder:
             self._run(["-voice", self.voice, "-t", text, "-o", "/out/voice.wav"], folder)
             samples, rate = read_wav(Path(folder, "voice.wav").read_bytes())
-        return _trim(resample(samples, rate, _RATE)).tobytes()
+        return bytes(_trim(resample(samples, rate, _RATE)))
 
     def phones(self, word: str) -> list[str]:
         """Return how flite says a word, in ARPAbet without stress: ["K", "UW", "B", ...]."""
@@ -110,7 +110,9 @@ class FliteSpeech:
             start(store)
         except wasmtime.ExitTrap as trap:
             if trap.code:
-                raise ModelError(f"The voice {self.voice!r} could not say {arguments[3]!r}: exit code {trap.code}") from trap
+                raise ModelError(
+                    f"The voice {self.voice!r} could not say {arguments[3]!r}: exit code {trap.code}"
+                ) from trap
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
             raise ModelError(f"The voice {self.voice!r} could not say {arguments[3]!r}: {error}") from error
         finally:
@@ -133,13 +135,15 @@ def _compile(path: Path) -> tuple[wasmtime.Linker, wasmtime.Module]:
     try:
         module = wasmtime.Module.from_file(engine, str(path))
     except wasmtime.WasmtimeError as error:
-        raise ModelError(f"The voice of the embedded model: {path} is not a usable WebAssembly module ({error})") from error
+        raise ModelError(
+            f"The voice of the embedded model: {path} is not a usable WebAssembly module ({error})"
+        ) from error
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
     return linker, module
 
 
-def _trim(samples: Any) -> Any:
+def _trim(samples: Samples) -> Samples:
     """Cut the silence that flite puts around an utterance, so that a voice starts at once."""
     loud = (abs(samples.astype("int32")) > 200).nonzero()[0]
     if not len(loud):

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 __all__ = ["join", "number_words", "plain", "read_number", "readings", "tokens"]
 
+# fmt: off
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)
+# fmt: on
 _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES = ((1_000_000_000, "billion"), (1_000_000, "million"), (1000, "thousand"))
 _VALUES = {word: value for value, word in enumerate(_ONES)} | {
@@ -34,10 +36,7 @@ def number_words(value: float) -> str:
     fraction = f"{value - whole:.3f}"[2:].rstrip("0") if value != whole else ""
     if fraction == "" and value != whole:
         whole = round(value)
-    if whole >= _LARGEST:
-        said = " ".join(_ONES[int(digit)] for digit in str(whole))
-    else:
-        said = _whole_words(whole)
+    said = " ".join(_ONES[int(digit)] for digit in str(whole)) if whole >= _LARGEST else _whole_words(whole)
     return said + (" point " + " ".join(_ONES[int(digit)] for digit in fraction) if fraction else "")
 
 
@@ -106,7 +105,7 @@ def tokens(text: str) -> list[tuple[str, int, int]]:
     found: list[tuple[str, int, int]] = []
     for piece in _TOKEN.finditer(text):
         written = piece.group().rstrip(".,'’-")
-        parts = [piece_part for piece_part in re.finditer(r"[^_-]+", written)]
+        parts = list(re.finditer(r"[^_-]+", written))
         if written[0].isdigit() or not parts:
             found.append((plain(written).lower(), piece.start(), piece.start() + len(written)))
             continue
@@ -136,12 +135,15 @@ def read_number(words: Sequence[str]) -> tuple[float, int] | None:
             if not fits or (last == "and" and not group and not total):
                 break
             group += value
-            last = "tens" if 20 <= value else "ones"
+            last = "tens" if value >= 20 else "ones"
         elif word == "hundred" and last == "ones" and 0 < group < 10:
             group *= 100
             last = "hundred"
-        elif word == "and" and last in ("hundred", "scale") and words[taken + 1 : taken + 2] and (
-            words[taken + 1] in _VALUES
+        elif (
+            word == "and"
+            and last in ("hundred", "scale")
+            and words[taken + 1 : taken + 2]
+            and (words[taken + 1] in _VALUES)
         ):
             last = "and"
         else:

@@ -1,0 +1,1 @@
+"""Every speed that this project claims, measured beside its peer: ``python -m benchmarks``."""

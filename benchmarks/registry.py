@@ -1,0 +1,36 @@
+"""The subjects by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .cold_import import ColdImport
+from .events import Events
+from .figures import Figure
+from .interruption import Interruption
+from .submit import Submit
+from .tool_round_trip import ToolRoundTrip
+
+__all__ = ["SUBJECTS", "Subject"]
+
+
+class Subject(Protocol):
+    """Something to measure; its fields say how much of it."""
+
+    def measure(self, runs: int) -> list[Figure]:
+        """Measure this often, ours and the peer's by turns.
+
+        Raises:
+            Unavailable: If this machine lacks what is needed.
+        """
+        ...
+
+
+SUBJECTS: dict[str, Callable[[], Subject]] = {
+    "events": Events,
+    "tool_round_trip": ToolRoundTrip,
+    "interruption": Interruption,
+    "submit": Submit,
+    "import": ColdImport,
+}

@@ -1,0 +1,62 @@
+"""Side: an agent with a fake provider behind it, ours or the peer's, so that one benchmark drives both alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol, TypeAlias
+
+from .figures import Unavailable
+
+__all__ = ["PEER", "Feed", "Side", "alternating", "sides"]
+
+PEER = "strands-agents"
+
+Feed: TypeAlias = Callable[[], AsyncIterator[Any]]
+"""Makes what the fake provider emits, in the vocabulary of its side."""
+
+
+class Side(Protocol):
+    """Makes agents whose model emits a feed, and speaks of their events in their own words."""
+
+    name: str
+
+    def agent(self, feed: Feed, tools: Sequence[Callable[..., Any]] = (), result: Callable[[], object] = ...) -> Any:
+        """Return an agent that is not started. ``result`` is called when a tool's result reaches the model."""
+
+    def opening(self, response: str) -> list[Any]:
+        """Return the events with which a response begins."""
+        ...
+
+    def audio(self, base64: str, response: str) -> Any:
+        """Return a chunk of voice: 16 kHz, mono, 16 bit."""
+
+    def interruption(self) -> Any:
+        """Return the event of a barge-in."""
+
+    def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> Any:
+        """Return the event of one tool call."""
+
+    def is_audio(self, event: Any) -> bool: ...
+    def is_interruption(self, event: Any) -> bool: ...
+
+
+def sides() -> tuple[Side, Side]:
+    """Return ours and the peer's.
+
+    Raises:
+        Unavailable: If the peer is not installed.
+    """
+    from .ours import OurSide
+
+    try:
+        name = f"{PEER} {version(PEER)}"
+        from .strands_peer import StrandsSide
+    except (PackageNotFoundError, ImportError) as error:
+        raise Unavailable(f"{PEER} is needed beside ours ({error}); pip install --group bench") from error
+    return OurSide(), StrandsSide(name)
+
+
+def alternating(run: int, pair: tuple[Side, Side]) -> tuple[Side, ...]:
+    """Return both sides, the other one first in every second run."""
+    return pair if run % 2 == 0 else pair[::-1]

@@ -1,0 +1,80 @@
+"""StrandsSide: a `strands.bidi.BidiAgent` with a fake provider."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from strands import tool
+from strands.bidi import BidiAgent
+from strands.bidi.models.model import BidiModel
+from strands.bidi.types.content import BidiMessage
+from strands.bidi.types.events import (
+    BidiAudioDeltaEvent,
+    BidiAudioStartEvent,
+    BidiBargeInEvent,
+    BidiResponseStartEvent,
+    BidiToolUseBlocksEvent,
+)
+from strands.types.tools import ToolResultBlock
+
+from .sides import Feed
+
+__all__ = ["StrandsSide"]
+
+
+class _FeedModel(BidiModel):  # type: ignore[misc]
+    """Emits a feed."""
+
+    def __init__(self, feed: Feed, result: Callable[[], object]) -> None:
+        self._feed = feed
+        self._result = result
+
+    def update_config(self, **model_config: Any) -> None:
+        pass
+
+    def get_config(self) -> dict[str, Any]:
+        return {"model_id": "feed"}
+
+    async def start(self, system_prompt: Any = None, tools: Any = None, messages: Any = None, **kwargs: Any) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    def receive(self) -> AsyncIterator[Any]:
+        return self._feed()
+
+    async def send(self, content: Any) -> None:
+        if isinstance(content, BidiMessage) and isinstance(content.content[0], ToolResultBlock):
+            self._result()
+
+
+class StrandsSide:
+    """See `Side`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def agent(
+        self, feed: Feed, tools: Sequence[Callable[..., Any]] = (), result: Callable[[], object] = lambda: None
+    ) -> Any:
+        return BidiAgent(_FeedModel(feed, result), tools=[tool(function) for function in tools])
+
+    def opening(self, response: str) -> list[Any]:
+        return [BidiResponseStartEvent(response), BidiAudioStartEvent(response)]
+
+    def audio(self, base64: str, response: str) -> Any:
+        return BidiAudioDeltaEvent(base64, "pcm", 16000, 1, response)
+
+    def interruption(self) -> Any:
+        return BidiBargeInEvent()
+
+    def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> Any:
+        return BidiToolUseBlocksEvent([{"toolUseId": call_id, "name": name, "input": arguments}])
+
+    def is_audio(self, event: Any) -> bool:
+        return isinstance(event, BidiAudioDeltaEvent)
+
+    def is_interruption(self, event: Any) -> bool:
+        return isinstance(event, BidiBargeInEvent)

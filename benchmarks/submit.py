@@ -1,0 +1,111 @@
+"""Submit: from the call of a background tool to its acknowledgement."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+from backchannel import AsyncToolManager, Task, async_tool
+from backchannel.tasks import AsyncTool
+
+from .figures import Figure, Target
+
+__all__ = ["Submit"]
+
+Topic = Literal["solar power", "wind power", "fusion", "batteries", "hydrogen", "tidal power", "geothermal", "biomass"]
+PEER = "ThreadPoolExecutor + check"
+WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """The same function and arguments, ``calls`` times: while workers are idle, and while all of them are busy."""
+
+    calls: int = 1000
+
+    def measure(self, runs: int) -> list[Figure]:
+        return [
+            self._figure("submit to acknowledgement, workers idle", runs, busy=False),
+            self._figure("submit to acknowledgement, workers busy", runs, busy=True),
+        ]
+
+    def _figure(self, what: str, runs: int, *, busy: bool) -> Figure:
+        ours: list[float] = []
+        peer: list[float] = []
+        for run in range(runs + 1):
+            kinds = (_ours, _peer) if run % 2 else (_peer, _ours)
+            values = {kind: kind(self.calls, busy) for kind in kinds}
+            if run:  # the first one warms up
+                ours.append(values[_ours])
+                peer.append(values[_peer])
+        return Figure(what, "µs", ours, peer, PEER, Target(1.5, ratio=True))
+
+
+def _function(gate: threading.Event) -> Callable[..., str]:
+    def research(topic: Topic, depth: int = 3) -> str:
+        """Research a topic."""
+        gate.wait()
+        return f"{topic}: {depth}"
+
+    return research
+
+
+def _ours(calls: int, busy: bool) -> float:
+    """Return the median of microseconds of a call and its acknowledgement."""
+    gate = threading.Event()
+    manager = AsyncToolManager(max_workers=WORKERS)
+    research = async_tool(manager)(_function(gate))
+    told: list[tuple[Task, str]] = []
+
+    def call() -> Task:
+        task = research(topic="solar power", depth=5)
+        told.append((task, str(task)))
+        return task
+
+    elapsed = _calls(call, lambda task: task.result(), calls, gate, busy)
+    manager.shutdown(wait=True)
+    silent = sum(task.id not in text for task, text in told)
+    if silent:
+        raise RuntimeError(f"{silent} of {len(told)} acknowledgements do not name their task")
+    return elapsed
+
+
+def _peer(calls: int, busy: bool) -> float:
+    gate = threading.Event()
+    function = _function(gate)
+    schema = AsyncTool(function).schema
+    with ThreadPoolExecutor(WORKERS) as pool:
+
+        def call() -> Future[str]:
+            return pool.submit(function, **schema.check({"topic": "solar power", "depth": 5}))
+
+        elapsed = _calls(call, lambda future: future.result(), calls, gate, busy)
+    return elapsed
+
+
+def _calls(call: Callable[[], Any], wait: Callable[[Any], object], calls: int, gate: threading.Event, busy: bool) -> float:
+    clock = time.perf_counter
+    if busy:
+        # The workers hold at the gate; what follows is queued.
+        handles = [call() for _ in range(WORKERS)]
+    else:
+        handles = []
+        gate.set()
+    elapsed: list[float] = []
+    for _ in range(calls):
+        began = clock()
+        handle = call()
+        elapsed.append(clock() - began)
+        if busy:
+            handles.append(handle)
+        else:
+            wait(handle)
+    gate.set()
+    for handle in handles:
+        wait(handle)
+    return median(elapsed) * 1e6

@@ -1,0 +1,191 @@
+"""The dialogue: what to do about what was said, and what is asked back. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from ...events import AnnouncementEvent, ToolResultEvent
+from . import phrase
+from .grammar import TASK_TOOL, Grammar
+from .parts import Recognition
+from .understand import Intent, fill, understand
+from .words import join
+
+__all__ = ["Call", "Dialogue", "Move", "Say"]
+
+_WORTH_ASKING = 0.3
+_ASKABLE = ("call", "status", "cancel", "help", "repeat")
+_ANSWERS = {
+    "thanks": "You are welcome.",
+    "greeting": "Hello. What can I do for you?",
+    "bye": "Goodbye.",
+    "yes": "Okay.",
+    "no": "Okay.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Answer with this."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run this tool; ``call_id`` is "" where any will do."""
+
+    tool: str
+    input: dict[str, Any] = field(hash=False)
+    call_id: str = ""
+
+
+Move: TypeAlias = Say | Call
+
+
+@dataclass(slots=True)
+class _Confirmation:
+    intent: Intent
+
+
+@dataclass(slots=True)
+class _Question:
+    """A parameter of a call was asked for."""
+
+    intent: Intent
+    slot: str
+
+
+class Dialogue:
+    """Turns utterances, typed text and results into answers and calls; holds one open question at most."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self.grammar = grammar
+        self.last_said = ""
+        self._open: _Confirmation | _Question | None = None
+        self._misses = 0
+
+    def update(self, grammar: Grammar) -> None:
+        """Use other tools from now on; an open question about a tool that is gone is forgotten."""
+        self.grammar = grammar
+        if self._open is not None and self._open.intent.tool and grammar.tool(self._open.intent.tool) is None:
+            self._open = None
+
+    def hear(self, recognition: Recognition) -> list[Move]:
+        """Answer an utterance."""
+        intent = understand(recognition.text, self.grammar)
+        rivals = [understand(text, self.grammar) for text in recognition.alternatives]
+        rival = next((other for other in rivals if other.kind != "unknown" and other != intent), None)
+        if intent.kind == "unknown":
+            return self._noted(self._missed())
+        if recognition.accepted and rival is None:
+            return self._noted(self._act(intent))
+        if intent.kind in _ASKABLE and (recognition.accepted or recognition.confidence >= _WORTH_ASKING):
+            self._open = _Confirmation(intent)
+            return self._noted([Say(f"Did you say {recognition.text}?")])
+        return self._noted(self._missed())
+
+    def read(self, text: str) -> list[Move]:
+        """Answer typed text."""
+        intent = understand(text, self.grammar, typed=True)
+        if intent.kind == "unknown" and isinstance(self._open, _Question):
+            return self._noted(self._fill(self._open, text))
+        return self._noted(self._act(intent))
+
+    def result(self, event: ToolResultEvent) -> list[Move]:
+        """Answer with what a tool returned, or that its task has started."""
+        if event.task is not None:
+            return self._noted([Say(phrase.acknowledgement(event.task))])
+        return self._noted([Say(phrase.result_text(event.tool_result))])
+
+    def announce(self, event: AnnouncementEvent) -> list[Move]:
+        """Tell the results of background tasks."""
+        return self._noted([Say(phrase.announcement(event.tasks) or phrase.speakable(event.text))])
+
+    def _noted(self, moves: list[Move]) -> list[Move]:
+        for move in moves:
+            if isinstance(move, Say):
+                self.last_said = move.text
+        return moves
+
+    def _act(self, intent: Intent) -> list[Move]:
+        question, self._open = self._open, None
+        if intent.kind != "unknown":
+            self._misses = 0
+        match intent.kind:
+            case "yes" if isinstance(question, _Confirmation):
+                return self._act(question.intent)
+            case "no" if question is not None:
+                return [Say("Okay. Please say it again, or type it.")]
+            case "call":
+                return self._call(intent)
+            case "value":
+                return self._value(intent, question)
+            case "status" | "cancel":
+                return self._about_tasks(intent)
+            case "help":
+                return [Say(phrase.help_text(self.grammar))]
+            case "repeat":
+                return [Say(self.last_said or "I have not said anything yet.")]
+            case "quiet":
+                return []
+            case "unknown":
+                tool = self.grammar.tool(intent.tool)
+                return [Say(phrase.unknown_value(tool, intent.rest))] if tool else self._missed()
+            case kind:
+                return [Say(_ANSWERS[kind])]
+
+    def _call(self, intent: Intent) -> list[Move]:
+        tool = self.grammar.tool(intent.tool)
+        if tool is None:
+            return self._missed()
+        if intent.faults:
+            return [Say(f"{tool.said[0].upper()}{tool.said[1:]}: {join(list(intent.faults))}.")]
+        if intent.missing:
+            self._open = _Question(intent, intent.missing[0])
+            return [Say(phrase.ask_for(tool, tool.slot(intent.missing[0])))]
+        return [Call(intent.tool, intent.input)]
+
+    def _value(self, intent: Intent, question: _Confirmation | _Question | None) -> list[Move]:
+        """A value alone: the answer to a question, or a call of which only the end was heard."""
+        if isinstance(question, _Question):
+            tool = self.grammar.tool(question.intent.tool)
+            values = list(intent.input.values())
+            slot = tool.slot(question.slot) if tool else None
+            if slot is not None and any(value == values[0] for _, value in slot.values):
+                return self._call(_with(question.intent, question.slot, values[0]))
+        tool = self.grammar.tool(intent.tool)
+        if tool is None or intent.missing:
+            return self._missed()
+        self._open = _Confirmation(replace(intent, kind="call"))
+        return [Say(f"Do you want {phrase.label(tool.said, intent.input)}?")]
+
+    def _fill(self, question: _Question, text: str) -> list[Move]:
+        tool = self.grammar.tool(question.intent.tool)
+        slot = tool.slot(question.slot) if tool else None
+        if tool is None or slot is None:
+            return self._missed()
+        fits, value = fill(slot, text)
+        if not fits:
+            return [Say(phrase.unknown_value(tool, text))]
+        self._open = None
+        return self._call(_with(question.intent, question.slot, value))
+
+    def _about_tasks(self, intent: Intent) -> list[Move]:
+        if not self.grammar.knows_tasks:
+            return [Say("I know of no tasks.")]
+        action = "cancel" if intent.kind == "cancel" else "look" if intent.task else "list"
+        return [Call(TASK_TOOL, {"action": action} | ({"task": intent.task} if intent.task else {}))]
+
+    def _missed(self) -> list[Move]:
+        self._misses += 1
+        if self._misses > 1 or not self.grammar.tools:
+            return [Say("Sorry, I did not catch that. Please say it again, or type it.")]
+        return [Say(f"Sorry, I did not catch that. You can say {phrase.example(self.grammar.tools[0])}.")]
+
+
+def _with(intent: Intent, name: str, value: Any) -> Intent:
+    return replace(
+        intent, input=intent.input | {name: value}, missing=tuple(item for item in intent.missing if item != name)
+    )

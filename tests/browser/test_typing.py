@@ -1,0 +1,59 @@
+"""Without a microphone one types, and is answered aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from backchannel.models.local.speech import FliteSpeech
+from tests.support.chrome import Chrome
+
+from .cells import FACT, LOAD, TALK, research
+from .conftest import Opener
+from .hearing import likeness
+from .pages import Board, NotebookPage, Voice
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_typed_request_is_answered_aloud(open_notebook: Opener) -> None:
+    notebook = open_notebook([LOAD, research(3), TALK])
+    _converse(notebook)
+
+
+def test_a_refused_microphone_is_said_in_words(open_notebook: Opener) -> None:
+    notebook = open_notebook([LOAD, research(3), TALK], permissions=())
+    _converse(notebook, "The browser refused the microphone.")
+
+
+@pytest.fixture
+def deaf(chrome: Chrome) -> Iterator[object]:
+    browser = chrome.launch("--use-fake-ui-for-media-stream")
+    yield browser
+    browser.close()
+
+
+def test_a_missing_microphone_is_said_in_words(open_notebook: Opener, deaf: object) -> None:
+    notebook = open_notebook([LOAD, research(3), TALK], browser=deaf)
+    _converse(notebook, "No microphone was found.")
+
+
+def _converse(notebook: NotebookPage, sentence: str = "") -> None:
+    """Type a request and have it answered, after the microphone was tried in vain if a sentence says why."""
+    for cell in range(3):
+        notebook.run(cell)
+    voice, board = Voice(notebook), Board(notebook, 1)
+    if sentence:
+        voice.microphone.click()
+        voice.wait_sentence(sentence)
+        assert voice.microphone.get_attribute("aria-pressed") == "false"
+    voice.say("research solar power")
+    assert voice.wait_caption("user", "research") == "research solar power"
+    board.wait_status("done")
+    told = voice.wait_caption("assistant", "square meter")
+    assert FACT in told
+    voice.wait_state("speaking")
+    voice.wait_state("listening", "error")
+    recording, rate = voice.played()
+    assert likeness(recording, rate, FliteSpeech().speak(FACT)) > 0.8

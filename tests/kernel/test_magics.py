@@ -1,0 +1,168 @@
+"""The magics in a real kernel."""
+
+from __future__ import annotations
+
+import pytest
+
+from .front_end import Cell, FrontEnd
+
+pytestmark = pytest.mark.kernel
+
+TRAIN = '''%%async_tool
+import threading
+from backchannel import track
+go = threading.Event()
+def train(dataset: str, epochs: int = 3) -> str:
+    """Train the model."""
+    go.wait(20)
+    for epoch in track(range(epochs), "epochs"):
+        pass
+    return f"{dataset}: ok"
+'''
+
+
+@pytest.fixture
+def notebook(front_end: FrontEnd) -> FrontEnd:
+    assert front_end.run("%load_ext backchannel").error == ""
+    return front_end
+
+
+def display(cell: Cell) -> dict[str, str]:
+    data = [item["content"]["data"] for item in cell.messages if item["msg_type"] == "display_data"]
+    assert len(data) == 1
+    return dict(data[0])
+
+
+def test_a_cell_becomes_a_tool_and_shows_its_runs_in_place_and_in_the_file(notebook: FrontEnd) -> None:
+    cell = notebook.run(TRAIN, cell="declares")
+    assert (cell.text, cell.error) == ("", "")
+    shown = display(cell)
+    assert shown["text/plain"].startswith("No runs yet.")
+    board = notebook.widget("BoardWidget")
+    assert shown["application/vnd.backchannel.view+json"] == {"model_id": board}
+    notebook.send(board, {"k": "hello", "client": "p", "version": 1, "lab": True})
+    notebook.told(board, "welcome")
+    notebook.run('task = train("sales")', cell="other")
+    row = notebook.told(board, "rows")["rows"][0]
+    assert (row["label"], row["tool"], row["number"]) == ("train sales", "train", 1)
+    assert notebook.run("go.set(); task.result(20)").error == ""
+
+    def ended() -> list[str]:
+        return [
+            item["status"]
+            for message in notebook.log
+            if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == board
+            for item in message["content"]["data"]["content"].get("rows", [])
+            if item["status"] == "done" and item["text"] == "sales: ok"
+        ]
+
+    notebook.until(ended, "the row to be done")
+
+    def saved() -> list[str]:
+        updates = [item["content"]["data"] for item in notebook.log if item["msg_type"] == "update_display_data"]
+        return [data["text/html"] for data in updates if "sales: ok" in data.get("text/html", "")]
+
+    assert "100 %" in notebook.until(saved, "the saved output")[-1]
+
+
+def test_without_our_extension_the_file_keeps_html_only(notebook: FrontEnd) -> None:
+    notebook.run(TRAIN)
+    board = notebook.widget("BoardWidget")
+    notebook.send(board, {"k": "hello", "client": "p", "version": 1, "lab": False})
+    notebook.told(board, "welcome")
+    notebook.run('go.set(); train("sales").result(20)')
+
+    def saved() -> list[set[str]]:
+        updates = [item["content"]["data"] for item in notebook.log if item["msg_type"] == "update_display_data"]
+        return [set(data) for data in updates if "sales: ok" in data["text/plain"]]
+
+    assert notebook.until(saved, "the saved output")[-1] == {"text/plain", "text/html"}
+
+
+def test_cancel_by_button_number_and_all(notebook: FrontEnd) -> None:
+    notebook.run(TRAIN)
+    board = notebook.widget("BoardWidget")
+    notebook.run('tasks = [train("a"), train("b"), train("c")]')
+    row = notebook.told(board, "rows")["rows"][0]
+    notebook.send(board, {"k": "cancel", "client": "p", "task": row["id"]})
+    waited = notebook.run("tasks[0].wait(20); print(tasks[0].status)")
+    assert waited.text == "cancelled\n"
+    assert notebook.run("%tasks cancel 2").text == "Task 2 was asked to stop.\n"
+    assert notebook.run("%tasks cancel all").text == "Task 3 was asked to stop.\n"
+    assert notebook.run("%tasks cancel 3").text == "Task 3 has ended already.\n"
+    assert notebook.run("%tasks cancel all").text == "No tasks are running.\n"
+    assert "there is no task 9" in notebook.run("%tasks cancel 9").error
+    assert "%tasks cancel NUMBER" in notebook.run("%tasks stop").error
+    everything = display(notebook.run("%tasks"))
+    assert everything["text/plain"].count("cancelled") >= 3
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def train(:", "is not Python"),
+        ("x = 1", "no function"),
+        ("def a(): ...\ndef b(): ...", "which function is the tool: a, b"),
+        ("def train(): ...\nawait train()", "awaits outside"),
+        ("def train(): ...\n1 / 0", "the tool 'train' stays as it was"),
+        ("def train(*, x: (lambda: 1)): ...\nraise SystemExit", "stays as it was"),
+    ],
+)
+def test_a_definition_that_fails_leaves_the_old_tool(notebook: FrontEnd, body: str, said: str) -> None:
+    notebook.run(TRAIN)
+    notebook.run("old = train")
+    assert said in notebook.run("%%async_tool\n" + body).error
+    assert notebook.run("print(train is old, len(get_ipython().user_ns['train'].tool_spec['name']))").text == "True 5\n"
+
+
+def test_a_syntax_error_is_shown_where_it_is(notebook: FrontEnd) -> None:
+    cell = notebook.run("%%async_tool\ndef train(:\n    pass")
+    kinds = [item["content"]["ename"] for item in cell.messages if item["msg_type"] == "error"]
+    assert kinds == ["SyntaxError", "UsageError"]
+
+
+def test_a_bare_function_works_and_what_is_missing_is_said(notebook: FrontEnd) -> None:
+    cell = notebook.run("%%async_tool --name go_now\ndef go(x): return x")
+    assert cell.error == ""
+    assert "no docstring" in cell.text
+    assert "x without a type" in cell.text
+    assert notebook.run("print(go([1]).result(20), go.tool_name)").text == "[1] go_now\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("--timeout soon", "--timeout"), ("--announce loudly", "when_free"), ("--workers 0", "1 or more"), ("--x", "--x")],
+)
+def test_a_wrong_option_is_said_in_words(notebook: FrontEnd, line: str, said: str) -> None:
+    error = notebook.run(f"%%async_tool {line}\ndef go(): ...").error
+    assert error.startswith("UsageError")
+    assert said in error
+
+
+def test_a_plain_async_tool_shows_its_task_under_the_cell_that_called_it(notebook: FrontEnd) -> None:
+    notebook.run("from backchannel import async_tool\n@async_tool\ndef go(x: int) -> int: return x + 1")
+    cell = notebook.run("task = go(1)\ntask")
+    assert "go" in display(cell)["text/plain"]
+    notebook.run("task.result(20)")
+    declared = notebook.run(TRAIN + "go.set()")
+    assert declared.error == ""
+    assert "under the cell that declared train" in notebook.run('train("a")').text
+
+
+def test_reloading_the_extension_starts_afresh_and_tasks_go_on(notebook: FrontEnd) -> None:
+    notebook.run(TRAIN)
+    notebook.run('task = train("sales")')
+    assert notebook.run("%reload_ext backchannel").error == ""
+    assert notebook.run("go.set(); print(task.result(20))").text == "sales: ok\n"
+    assert notebook.run(TRAIN).error == ""
+    assert notebook.run('go.set(); print(train("again").result(20))').text == "again: ok\n"
+    assert notebook.run("%unload_ext backchannel").error == ""
+    assert "not found" in notebook.run("%talk").text + notebook.run("%talk").error
+
+
+def test_a_kernel_with_a_running_task_shuts_down(notebook: FrontEnd) -> None:
+    notebook.run(TRAIN)
+    notebook.run('task = train("sales")')
+    process = notebook.manager.provisioner.process
+    notebook.close()
+    assert process.poll() == 0
