@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from .board import BoardLoad
 from .cold_import import ColdImport
 from .events import Events
 from .figures import Figure
@@ -33,4 +34,5 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "interruption": Interruption,
     "submit": Submit,
     "import": ColdImport,
+    "board": BoardLoad,
 }

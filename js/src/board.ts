@@ -6,7 +6,7 @@ import { lifetime } from "./dom";
 import { type InitializeContext, identity, type RenderContext, type WidgetModel } from "./host";
 import { applyRows, fromRows, NO_ROWS, phase, type Rows } from "./rows";
 import type { Kernel } from "./status";
-import { isObject, parseRows, type ToPage } from "./wire";
+import { isObject, parseRows, type ToPage, VERSION } from "./wire";
 
 class Board implements BoardSource {
   readonly views = new Set<BoardView>();
@@ -17,6 +17,7 @@ class Board implements BoardSource {
   #seq = 0;
   #kernel: Kernel = "connected";
   #unanswered = false;
+  #outdated = false;
 
   constructor(model: WidgetModel, signal: AbortSignal) {
     this.#model = model;
@@ -39,6 +40,7 @@ class Board implements BoardSource {
   }
 
   fault(): string {
+    if (this.#outdated) return "This page is older than the kernel's Backchannel. Reload the page.";
     const waiting = [...this.#rows.byId.values()].some((row) => phase(row) === "active" || phase(row) === "queued");
     if (!waiting) return "";
     if (this.#kernel === "connecting") return "Waiting for the connection to the notebook's kernel.";
@@ -75,6 +77,7 @@ class Board implements BoardSource {
   #show(snapshot: unknown, version: number): void {
     if (!isObject(snapshot)) return;
     this.#rows = fromRows(version, parseRows(snapshot.rows));
+    this.#outdated = snapshot.protocol !== undefined && snapshot.protocol !== VERSION;
     this.#hint = typeof snapshot.hint === "string" ? snapshot.hint : "";
     for (const view of this.views) view.changed();
   }

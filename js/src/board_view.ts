@@ -69,19 +69,20 @@ export function boardView(root: HTMLElement, source: BoardSource, signal: AbortS
 
   const draw = (): void => {
     const rows = source.rows();
-    if (all) drop(rows);
     for (const id of all ? rows.byId.keys() : dirty) {
       const row = rows.byId.get(id);
       if (!row) continue;
       const known = views.get(id);
       const view = known ?? rowView((task) => source.cancel(task), on);
-      if (!known || view.near || all) view.show(row);
-      if (!known || all || row.status !== view.root.dataset.status) view.root.hidden = !visible(row);
+      const turned = !known || all || row.status !== view.root.dataset.status;
+      if (turned || view.near) view.show(row);
+      if (turned) view.root.hidden = !visible(row);
       if (known) continue;
       views.set(id, view);
       list.append(view.root);
       scrolled.observe(view.root);
     }
+    drop(rows);
     dirty = new Set();
     all = false;
     const { queued, active, done, failed } = tally(rows);
@@ -96,6 +97,7 @@ export function boardView(root: HTMLElement, source: BoardSource, signal: AbortS
     fault.hidden = source.fault() === "";
   };
   const drop = (rows: Rows): void => {
+    if (!all && views.size <= rows.byId.size) return;
     for (const [id, view] of views) {
       if (rows.byId.has(id)) continue;
       scrolled.unobserve(view.root);

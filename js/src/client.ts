@@ -30,6 +30,7 @@ export class Client {
   readonly #model: WidgetModel;
   readonly #events: ClientEvents;
   #acking = 0;
+  #acked = Number.NEGATIVE_INFINITY;
   #greeting = 0;
   #greeted = 0;
   #paused = false;
@@ -72,13 +73,15 @@ export class Client {
     return sent;
   }
 
-  /** Acknowledge soon, or at once. */
-  acknowledge(atOnce = false): void {
-    if (atOnce) {
+  /** Acknowledge at once, or, when that was just done and it is not urgent, soon. */
+  acknowledge(urgent = false): void {
+    const wait = urgent ? 0 : this.#acked + ACK_MS - performance.now();
+    if (wait <= 0) {
       clearTimeout(this.#acking);
       this.#acking = 0;
+      this.#acked = performance.now();
       this.send({ k: "ack", ...this.#events.progress() });
-    } else if (!this.#acking) this.#acking = window.setTimeout(() => this.acknowledge(true), ACK_MS);
+    } else if (!this.#acking) this.#acking = window.setTimeout(() => this.acknowledge(true), wait);
   }
 
   /** Ask for the whole state; again, later and later, until it comes. */

@@ -2,6 +2,8 @@
 
 import type { Move, Row } from "./wire";
 
+const MOST = 1000;
+
 export type Phase = "queued" | "active" | "done" | "failed";
 
 /** In the order in which the rows were first seen. */
@@ -40,7 +42,16 @@ export function applyRows(now: Rows, version: number, rows: readonly Row[], move
       changed.add(id);
     } else gap = true;
   }
+  letGo(byId);
   return { next: { version: gap ? now.version : version, byId }, changed: [...changed], gap };
+}
+
+/** Drop the oldest finished rows of too many, as the kernel does. */
+function letGo(byId: Map<string, Row>): void {
+  for (const [id, row] of byId) {
+    if (byId.size <= MOST) return;
+    if (phase(row) === "done" || phase(row) === "failed") byId.delete(id);
+  }
 }
 
 export function phase(row: Row): Phase {

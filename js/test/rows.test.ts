@@ -76,6 +76,13 @@ test("a thousand rows are counted by phase", () => {
   expect(tally(applyRows(NO_ROWS, 1, many, []).next)).toEqual({ queued: 250, active: 250, done: 250, failed: 250 });
 });
 
+test("beyond a thousand rows the oldest finished ones go, those that run stay", () => {
+  const many = Array.from({ length: 1003 }, (_, n) => row(`r${n}`, { status: n % 2 ? "done" : "running" }));
+  const ids = [...applyRows(NO_ROWS, 1, many, []).next.byId.keys()];
+  expect(ids.length).toBe(1000);
+  expect(ids.slice(0, 5)).toEqual(["r0", "r2", "r4", "r6", "r7"]);
+});
+
 test("how far and how long is said in words", () => {
   expect(timing(row("a", { fraction: 0.35, eta_s: 12.4 }))).toBe("35 % · 12 s left");
   expect(timing(row("a", { done: 3, elapsed_s: 1.5 }))).toBe("3 · 1.5 s");

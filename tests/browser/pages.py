@@ -17,7 +17,7 @@ from tests.support.lab import Lab
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 40_000
 
 # Records our widgets' events, and each value that a bar shows with the node that shows it.
 RECORDER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from .cells import FACT, LOAD, TALK, research
 from .conftest import Opener
 from .hearing import likeness
 from .pages import Board, NotebookPage, Voice
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -28,13 +32,13 @@ def test_a_refused_microphone_is_said_in_words(open_notebook: Opener) -> None:
 
 
 @pytest.fixture
-def deaf(chrome: Chrome) -> Iterator[object]:
+def deaf(chrome: Chrome) -> Iterator[Browser]:
     browser = chrome.launch("--use-fake-ui-for-media-stream")
     yield browser
     browser.close()
 
 
-def test_a_missing_microphone_is_said_in_words(open_notebook: Opener, deaf: object) -> None:
+def test_a_missing_microphone_is_said_in_words(deaf: Browser, open_notebook: Opener) -> None:
     notebook = open_notebook([LOAD, research(3), TALK], browser=deaf)
     _converse(notebook, "No microphone was found.")
 

@@ -35,15 +35,17 @@ class Cell:
     @property
     def text(self) -> str:
         """What it printed."""
-        return "".join(item["content"]["text"] for item in self.messages if item["msg_type"] == "stream")
+        return self._stream("stdout")
 
     @property
     def error(self) -> str:
-        return "".join(
-            f"{item['content']['ename']}: {item['content']['evalue']}"
-            for item in self.messages
-            if item["msg_type"] == "error"
-        )
+        """What it raised; IPython writes a UsageError to stderr."""
+        raised = [item["content"] for item in self.messages if item["msg_type"] == "error"]
+        return "".join(f"{item['ename']}: {item['evalue']}\n" for item in raised) + self._stream("stderr")
+
+    def _stream(self, name: str) -> str:
+        streams = [item["content"] for item in self.messages if item["msg_type"] == "stream"]
+        return "".join(item["text"] for item in streams if item["name"] == name)
 
     def wait(self) -> Cell:
         """Return when it is over."""

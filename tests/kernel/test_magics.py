@@ -27,6 +27,14 @@ def notebook(front_end: FrontEnd) -> FrontEnd:
     return front_end
 
 
+@pytest.fixture
+def reloaded(shared_front_end: FrontEnd) -> FrontEnd:
+    shared_front_end.log.clear()
+    shared_front_end.run("%reset -f")
+    assert shared_front_end.run("%reload_ext backchannel").error == ""
+    return shared_front_end
+
+
 def display(cell: Cell) -> dict[str, str]:
     data = [item["content"]["data"] for item in cell.messages if item["msg_type"] == "display_data"]
     assert len(data) == 1
@@ -108,33 +116,33 @@ def test_cancel_by_button_number_and_all(notebook: FrontEnd) -> None:
         ("def train(*, x: (lambda: 1)): ...\nraise SystemExit", "stays as it was"),
     ],
 )
-def test_a_definition_that_fails_leaves_the_old_tool(notebook: FrontEnd, body: str, said: str) -> None:
-    notebook.run(TRAIN)
-    notebook.run("old = train")
-    assert said in notebook.run("%%async_tool\n" + body).error
-    assert notebook.run("print(train is old, len(get_ipython().user_ns['train'].tool_spec['name']))").text == "True 5\n"
+def test_a_definition_that_fails_leaves_the_old_tool(reloaded: FrontEnd, body: str, said: str) -> None:
+    reloaded.run(TRAIN)
+    reloaded.run("old = train")
+    assert said in reloaded.run("%%async_tool\n" + body).error
+    assert reloaded.run("print(train is old, len(get_ipython().user_ns['train'].tool_spec['name']))").text == "True 5\n"
 
 
-def test_a_syntax_error_is_shown_where_it_is(notebook: FrontEnd) -> None:
-    cell = notebook.run("%%async_tool\ndef train(:\n    pass")
-    kinds = [item["content"]["ename"] for item in cell.messages if item["msg_type"] == "error"]
-    assert kinds == ["SyntaxError", "UsageError"]
+def test_a_syntax_error_is_shown_where_it_is(reloaded: FrontEnd) -> None:
+    cell = reloaded.run("%%async_tool\ndef train(:\n    pass")
+    assert [item["content"]["ename"] for item in cell.messages if item["msg_type"] == "error"] == ["SyntaxError"]
+    assert "UsageError: %%async_tool: the cell is not Python; no tool was made or changed." in cell.error
 
 
-def test_a_bare_function_works_and_what_is_missing_is_said(notebook: FrontEnd) -> None:
-    cell = notebook.run("%%async_tool --name go_now\ndef go(x): return x")
+def test_a_bare_function_works_and_what_is_missing_is_said(reloaded: FrontEnd) -> None:
+    cell = reloaded.run("%%async_tool --name go_now\ndef go(x): return x")
     assert cell.error == ""
     assert "no docstring" in cell.text
     assert "x without a type" in cell.text
-    assert notebook.run("print(go([1]).result(20), go.tool_name)").text == "[1] go_now\n"
+    assert reloaded.run("print(go([1]).result(20), go.tool_name)").text == "[1] go_now\n"
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [("--timeout soon", "--timeout"), ("--announce loudly", "when_free"), ("--workers 0", "1 or more"), ("--x", "--x")],
 )
-def test_a_wrong_option_is_said_in_words(notebook: FrontEnd, line: str, said: str) -> None:
-    error = notebook.run(f"%%async_tool {line}\ndef go(): ...").error
+def test_a_wrong_option_is_said_in_words(reloaded: FrontEnd, line: str, said: str) -> None:
+    error = reloaded.run(f"%%async_tool {line}\ndef go(): ...").error
     assert error.startswith("UsageError")
     assert said in error
 

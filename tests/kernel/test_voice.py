@@ -180,10 +180,10 @@ def test_a_tool_that_is_declared_again_replaces_the_agents_own(talk: tuple[Front
         ("%talk agent --model local", "this agent has its model"),
     ],
 )
-def test_what_cannot_be_talked_to_is_said_in_words(front_end: FrontEnd, line: str, said: str) -> None:
-    front_end.run("%load_ext backchannel")
-    front_end.run(AGENT)
-    error = front_end.run(line).error
+def test_what_cannot_be_talked_to_is_said_in_words(shared_front_end: FrontEnd, line: str, said: str) -> None:
+    shared_front_end.run("%reload_ext backchannel")
+    shared_front_end.run(AGENT)
+    error = shared_front_end.run(line).error
     assert error.startswith("UsageError: %talk")
     assert said in error
 

@@ -90,7 +90,7 @@ class BackgroundTasks:
             self._loop.call_later(UPDATE_S, self._publish_moved)
             return
         self._emit(TaskUpdateEvent(task.snapshot()))
-        if kind != "finished":
+        if kind != "finished" or task.delivered:
             return
         call_id = task.call_id
         if call_id is not None and call_id in self._agent.open_calls:

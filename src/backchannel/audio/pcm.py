@@ -19,9 +19,9 @@ __all__ = [
     "from_bytes",
     "level_db",
     "mono",
-    "normalise",
     "read_wav",
     "rms",
+    "speech_gain",
     "to_int16",
     "write_wav",
 ]
@@ -52,7 +52,7 @@ def mono(samples: Samples, channels: int) -> Samples:
     return to_int16(samples.reshape(-1, channels).mean(axis=1))
 
 
-def to_int16(values: NDArray[np.float64]) -> Samples:
+def to_int16(values: NDArray[np.floating[Any]]) -> Samples:
     """Round and clip to 16 bit samples."""
     clipped: Samples = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
     return clipped
@@ -75,20 +75,18 @@ def dither(samples: Samples, amplitude: float, noise: np.random.Generator) -> Sa
     return to_int16(added)
 
 
-def normalise(samples: Samples, target_db: float = -22.0, most_gain_db: float = 40.0) -> Samples:
-    """Bring speech to a level in dB below full scale, as its loud parts have it; never clips."""
+def speech_gain(samples: Samples, target_db: float = -24.0, most_gain_db: float = 40.0) -> float:
+    """Return the factor that brings speech to a level in dB below full scale, never clipping it."""
     if not len(samples):
-        return samples
-    step = 320
+        return 1.0
+    step = min(320, len(samples))
     frames = samples[: len(samples) // step * step].astype(np.float64).reshape(-1, step)
-    powers = np.sqrt(np.mean(frames**2, axis=1)) if len(frames) else np.array([rms(samples)])
-    loud = float(np.percentile(powers, 85))
+    loud = float(np.percentile(np.sqrt(np.mean(frames**2, axis=1)), 85))
     if loud < 1.0:
-        return samples
+        return 1.0
     gain = min(10 ** (target_db / 20) * _FULL / loud, 10 ** (most_gain_db / 20))
     peak = float(np.max(np.abs(samples.astype(np.int32))))
-    gain = min(gain, 32000.0 / peak) if gain > 1 else gain
-    return to_int16(samples * gain)
+    return float(min(gain, max(1.0, 32000.0 / peak)))
 
 
 def write_wav(samples: Samples, rate: int, channels: int = 1) -> bytes:

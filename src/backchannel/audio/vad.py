@@ -79,6 +79,11 @@ class TurnDetector:
     def speaking(self) -> bool:
         return self._since is not None
 
+    @property
+    def paused(self) -> bool:
+        """Whether an utterance is under way and nobody speaks: it may be its end."""
+        return self._since is not None and self._paused
+
     def feed(self, probability: float, now: float, hangover_s: float | None = None) -> list[SpeechFact]:
         """Take one frame that ended ``now``.
 

@@ -73,8 +73,6 @@ class Hub:
         clock: Seconds.
     """
 
-    MAX_TASKS = 2000
-
     def __init__(self, shell: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.shell = shell
         self.clock = clock
@@ -87,7 +85,6 @@ class Hub:
         self._board_of_tool: dict[str, Board] = {}
         self._board_of_task: dict[str, Board] = {}
         self._everything: Board | None = None
-        self._tasks: dict[str, Task] = {}
         self._unsubscribe: dict[AsyncToolManager, Callable[[], None]] = {}
         self.pump = BoardPump(lambda: self.boards, self._place, self.loop.call, clock)
 
@@ -99,8 +96,9 @@ class Hub:
 
     @property
     def tasks(self) -> list[Task]:
-        """The tasks that this notebook has seen, oldest first; a bounded number. Any thread."""
-        return list(self._tasks.values())
+        """The tasks of all managers that are followed, oldest first. Any thread."""
+        tasks = [task for manager in list(self._unsubscribe) for task in manager.tasks]
+        return sorted(tasks, key=lambda task: task.created)
 
     def open(self) -> None:
         """Start the loop and the routing."""
@@ -221,9 +219,6 @@ class Hub:
         return str(metadata.get("cellId") or header.get("msg_id") or "")
 
     def _place(self, task: Task) -> list[Board]:
-        self._tasks[task.id] = task
-        while len(self._tasks) > self.MAX_TASKS:
-            del self._tasks[next(iter(self._tasks))]
         places = (self._board_of_tool.get(task.tool_name), self._board_of_task.get(task.id), self._everything)
         return [board for board in places if board is not None]
 

@@ -53,6 +53,8 @@ def describe(task: Task, *, result: bool = True) -> str:
     name = f"Task {task.number}, {task.label}"
     if task.done():
         ending = f"{name}, {_ENDINGS[task.status]} after {duration(task.elapsed)}"
+        if result and task.status != "cancelled" and _will_be_told(task):
+            return f"{ending}; more about it comes next."
         if not result or task.status == "cancelled":
             return f"{ending}."
         return _sentence(f"{ending}: {' '.join(task.summary(_RESULT).split())}")
@@ -105,12 +107,23 @@ def _cancel(tasks: Sequence[Task], which: int | str | None) -> str:
         chosen = [task for task in found if not task.done()] or found
         if len(chosen) > 1:
             return f"Which one? {_names(chosen)}."
-    return " ".join(
-        f"Cancelled task {task.number}, {task.label}."
-        if task.cancel("cancelled on request")
-        else f"Nothing to cancel: {describe(task, result=False)}"
-        for task in chosen
-    )
+    return " ".join(map(_cancel_one, chosen))
+
+
+def _cancel_one(task: Task) -> str:
+    if task.done():
+        return f"Nothing to cancel: {describe(task, result=False)}"
+    # This answer tells of the end; it is not to be told again.
+    task.delivered = True
+    if task.cancel("cancelled on request"):
+        return f"Cancelled task {task.number}, {task.label}."
+    task.delivered = False
+    return f"Nothing to cancel: {describe(task, result=False)}"
+
+
+def _will_be_told(task: Task) -> bool:
+    """Whether an agent still owes the result, so that saying it here would say it twice."""
+    return task.owner is not None and not task.delivered and task.announce != "never"
 
 
 def _found(tasks: Sequence[Task], which: int | str) -> list[Task]:

@@ -71,9 +71,10 @@ class Pace(NamedTuple):
         step = rate * stretch
         if step <= 0:
             return None
-        since = max(now - reported, 0.0)
-        left = max(rest / rate - since, (rest / step - 1) * since, 0.0)
-        return left if math.isfinite(left) else None
+        since = now - reported if now > reported else 0.0
+        left, overdue = rest / rate - since, (rest / step - 1) * since
+        left = overdue if overdue > left else left
+        return left if 0 <= left < math.inf else 0.0 if left < 0 else None
 
 
 def _measured(samples: tuple[tuple[float, float], ...]) -> tuple[float | None, float]:

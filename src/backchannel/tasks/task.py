@@ -150,7 +150,9 @@ class Task:
         if life.state == "done":
             fraction = 1.0
         elif done is not None and total:
-            fraction = min(max(done / total, 0.0), 1.0)
+            fraction = done / total
+            if not 0 <= fraction <= 1:
+                fraction = 0.0 if fraction < 0 else 1.0
             if life.state == "running" and life.started is not None:
                 eta = self._pace.remaining_s(done, total, at, self.manager.clock(), life.started)
         return Progress(done, total, message, fraction, eta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ _LABEL = 80
 _VALUE = 40
 
 
+@functools.lru_cache(maxsize=1000)
 def words(name: str) -> str:
     """Return a Python name in words."""
     return name.replace("-", " ").replace("_", " ").strip() or name
@@ -21,14 +23,21 @@ def words(name: str) -> str:
 
 def label_of(tool_name: str, arguments: Mapping[str, Any]) -> str:
     """Return what a run is called: the tool's name in words, and the values that it was given."""
-    parts = [words(tool_name), *(part for name, value in arguments.items() if (part := _argument(name, value)))]
-    label = " ".join(" ".join(parts).split())
+    label = words(tool_name)
+    for name, value in arguments.items():
+        if part := _argument(name, value):
+            label = f"{label} {part}"
+    if not label.isprintable() or "  " in label:
+        label = " ".join(label.split())
     return label if len(label) <= _LABEL else label[: _LABEL - 3].rstrip() + "..."
 
 
 def _argument(name: str, value: Any) -> str:
-    if type(value) is str:
+    kind = type(value)
+    if kind is str:
         return _item(value)
+    if kind is int:
+        return f"{words(name)} {value}"
     match value:
         case None | False:
             return ""

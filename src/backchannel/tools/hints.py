@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import datetime
 import enum
+import functools
 import inspect
 import pathlib
 import types
@@ -17,7 +18,7 @@ from typing import Any, Literal, Union
 from . import conversion
 from .conversion import Conversion
 
-__all__ = ["conversion_of", "described", "hints_of"]
+__all__ = ["conversion_of", "described", "hints_of", "plain_function"]
 
 _SCALARS: dict[Any, Conversion] = {
     str: conversion.string,
@@ -79,8 +80,7 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 
     An annotation may be a text that names something which exists for type checkers only.
     """
-    plain = inspect.unwrap(function)
-    plain = getattr(plain, "__func__", plain)
+    plain = plain_function(function)
     scope = dict(getattr(plain, "__globals__", {}))
     if isinstance(plain, types.FunctionType):
         for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=False):
@@ -93,6 +93,21 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
         except Exception:  # noqa: BLE001 - evaluating an annotation runs code that may raise anything
             found[name] = Any
     return found
+
+
+def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what is behind partials, wrappers, methods and callable objects: the function that was written."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif inspect.isroutine(function) or isinstance(function, type):
+            return function
+        else:
+            function = type(function).__call__
 
 
 def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:

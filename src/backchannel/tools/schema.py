@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
@@ -92,7 +93,8 @@ class FunctionSchema:
             self.signature = inspect.signature(function)
         except (ValueError, TypeError) as error:
             raise ToolDefinitionError(f"tool {self.name!r}: its function has no signature to read ({error})") from None
-        said = docstring.parse(inspect.getdoc(function))
+        written = function.func if isinstance(function, functools.partial) else function
+        said = docstring.parse(inspect.getdoc(written))
         self.description = said.description if description is None else description
         self._injected = frozenset(injected) & frozenset(self.signature.parameters)
         self._parameters = [

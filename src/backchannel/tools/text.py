@@ -14,7 +14,8 @@ LIMIT = 4000
 """Characters of a result that a model is given."""
 
 _DEPTH = 12
-_SCALARS = frozenset({int, float, bool, type(None)})
+_WORDS = {True: "true", False: "false", None: "null"}
+_quoted = json.encoder.encode_basestring
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -54,6 +55,8 @@ def _name_of(error: BaseException) -> str:
 
 
 def _text_of(value: object, limit: int) -> str:
+    if type(value) is dict and (flat := _flat(value)) is not None:
+        return flat
     match value:
         case None:
             return "no result"
@@ -63,8 +66,6 @@ def _text_of(value: object, limit: int) -> str:
             return str(value)
         case bytes() | bytearray() | memoryview():
             return f"{memoryview(value).nbytes:,} bytes"
-        case dict() if len(value) <= 20 and all(map(_is_short, value)) and all(map(_is_short, value.values())):
-            return _encode(value)
         case Mapping() | list() | tuple() | Set():
             return _encode(_plain(value, _Budget(limit), 0))
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -73,9 +74,25 @@ def _text_of(value: object, limit: int) -> str:
     return str(value)
 
 
-def _is_short(value: object) -> bool:
-    kind = type(value)
-    return len(value) <= 200 if kind is str else kind in _SCALARS  # type: ignore[arg-type]
+def _flat(value: dict[Any, Any]) -> str | None:
+    """Return the JSON of a small flat dict, as arguments mostly are; None for any other."""
+    if len(value) > 20:
+        return None
+    parts = []
+    for name, item in value.items():
+        kind = type(item)
+        if kind is str and len(item) <= 200:
+            text = _quoted(item)
+        elif kind is int:
+            text = str(item)
+        elif kind is bool or item is None:
+            text = _WORDS[item]
+        else:
+            return None
+        if type(name) is not str:
+            return None
+        parts.append(f"{_quoted(name)}: {text}")
+    return "{" + ", ".join(parts) + "}"
 
 
 class _Budget:

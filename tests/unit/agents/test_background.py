@@ -229,3 +229,58 @@ async def test_send_from_another_loop_is_handed_over():
         await asyncio.to_thread(lambda: asyncio.run(agent.send("from afar")))
         await until(lambda: model.sent)
     model.check()
+
+
+async def test_what_was_cancelled_through_the_conversation_is_not_told_again(manager):
+    release = threading.Event()
+
+    @async_tool(manager)
+    def long() -> str:
+        """Take long."""
+        release.wait(10)
+        return "ok"
+
+    model = ScriptedModel(
+        call("long"),
+        expect_result(),
+        say("Started."),
+        expect_text("cancel it"),
+        call("background_tasks", {"action": "cancel"}, "call-2"),
+        expect_result("Cancelled task 1, long."),
+        say("Cancelled."),
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[long]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: any(event.get("type") == "bidi_response_complete" for event in events))
+        await agent.send("cancel it")
+        await until(lambda: sum(event.get("type") == "bidi_response_complete" for event in events) == 2)
+        release.set()
+        await asyncio.sleep(1.2)
+        reading.cancel()
+    model.check()
+
+
+async def test_asking_for_a_finished_task_does_not_tell_its_result_twice(manager):
+    @async_tool(manager, grace_s=0.0)
+    def quick() -> str:
+        """Be quick."""
+        return "the secret"
+
+    model = ScriptedModel(
+        call("quick"),
+        expect_result(),
+        [say("Started.", complete=False)],
+        expect_text("how far"),
+        call("background_tasks", {"action": "list"}, "call-2"),
+        expect_result("more about it comes next"),
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[quick]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: manager.tasks and manager.tasks[0].done())
+        await until(lambda: any(event.get("type") == "bidi_audio_stream" for event in events))
+        await agent.send("how far")
+        await until(lambda: any("comes next" in str(event) for event in model.sent))
+        reading.cancel()
+    assert not any("the secret" in str(event) for event in model.sent)

@@ -291,6 +291,24 @@ def test_a_wrapped_function_is_described_by_what_it_wraps() -> None:
     assert FunctionSchema(wrapper).input_schema == FunctionSchema(train).input_schema
 
 
+def test_a_partial_is_described_by_what_it_calls() -> None:
+    schema = FunctionSchema(functools.partial(train, fast=True), name="train_fast")
+    assert schema.description == "Train the model."
+    assert schema.check({"dataset": "sales", "epochs": "2"}) == {"dataset": "sales", "epochs": 2}
+
+
+def test_a_callable_object_is_described_by_its_call() -> None:
+    class Add:
+        """Add two numbers."""
+
+        def __call__(self, a: int, b: int) -> int:
+            return a + b
+
+    schema = FunctionSchema(Add(), name="add")
+    assert schema.description == "Add two numbers."
+    assert schema.check({"a": "1", "b": 2}) == {"a": 1, "b": 2}
+
+
 @pytest.mark.parametrize("name", ["two words", "", "a" * 65, "naïve", None])
 def test_a_name_that_models_refuse_is_refused(name: Any) -> None:
     with pytest.raises(ToolDefinitionError):

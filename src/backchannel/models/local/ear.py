@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -87,11 +87,19 @@ class Ear:
     def _frame(self, frame: Samples) -> list[HearingFact]:
         self._frames += 1
         self._recent.append(frame)
-        if self._turns.speaking:
-            self._held.append(frame)
         now = self._frames * FRAME / _RATE
+        spoke = self._turns.speaking
         events = self._turns.feed(self._vad.probability(frame), now, _SETTLED_S if self._settled else None)
+        if spoke and self._turns.speaking:
+            self._held.append(frame)
+            if not self._turns.paused:  # the silence after an end is of no use to the recogniser
+                self._feed(self._held)
+                self._held = []
         return [fact for event in events for fact in self._on(event)]
+
+    def _feed(self, frames: Iterable[Samples]) -> None:
+        for frame in frames:
+            self._stt.feed(frame)
 
     def _on(self, event: SpeechFact) -> list[HearingFact]:
         match event:
@@ -99,24 +107,12 @@ class Ear:
                 self._began, self._settled = since, False
                 self._stt.start()
                 wanted = math.ceil((at - since) * _RATE / FRAME)
-                self._held = list(self._recent)[-wanted:]
+                self._held = []
+                self._feed(list(self._recent)[-wanted:])
                 return [SpeechBegan()]
             case SpeechPaused():
-                self._hand_over()
                 self._settled = self._complete(self._stt.peek())
                 return []
             case SpeechStopped(at, until, _):
-                if self._more_voice(until):
-                    self._hand_over()
-                self._held = []
-                recognition, self._settled = self._stt.finish(), False
-                return [SpeechEnded(at - until), Utterance(recognition, until - self._began)]
-
-    def _hand_over(self) -> None:
-        if self._held:
-            self._stt.feed(np.concatenate(self._held))
-            self._held = []
-
-    def _more_voice(self, until: float) -> bool:
-        """Whether voice is among the frames that the recogniser does not have yet."""
-        return len(self._held) * FRAME / _RATE > self._frames * FRAME / _RATE - until + 1e-9
+                self._settled = False
+                return [SpeechEnded(at - until), Utterance(self._stt.finish(), until - self._began)]

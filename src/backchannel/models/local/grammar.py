@@ -87,7 +87,7 @@ class SpokenTool:
     @property
     def said(self) -> str:
         """The shortest name, to say it."""
-        return " ".join(min(self.names, key=lambda name: len(name)))
+        return " ".join(sorted(self.names, key=len)[0])
 
 
 def read_slot(name: str, schema: Mapping[str, Any], required: bool, definitions: Mapping[str, Any]) -> Slot:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...audio.pcm import Samples, dither, normalise
+from ...audio.pcm import Samples, dither, speech_gain, to_int16
 from ...errors import MissingExtraError
 from .expression import match
 from .grammar import Grammar
@@ -20,8 +20,8 @@ __all__ = ["SphinxRecognizer", "agreement", "judge", "word_distance"]
 
 _RATE = 16000
 _DITHER = 16.0
-_LEVEL_DB = -24.0
-_MARGIN = _RATE // 10
+_QUIET = np.zeros(_RATE // 10, dtype=np.int16)
+_FOLLOWED = 9 * _RATE // 10
 _CHUNK = 2 * _RATE // 10
 _ACCEPTED = 0.66
 _LOOSE_ENDS = 2
@@ -49,16 +49,20 @@ def agreement(one: str, other: str) -> float:
 class SphinxRecognizer:
     """Two decoders over the same utterance: one may only hear the grammar, the other any order of its words.
 
+    They follow the utterance while it is spoken. Where they do not agree at its end, they hear it again with the
+    level and the room taken from the whole of it.
+
     Args:
         phones: Says how a word that is in no dictionary is spoken, in ARPAbet.
     """
 
     def __init__(self, phones: Callable[[str], list[str]]) -> None:
         self._phones = phones
-        self._grammar = Grammar()
         self._noise = np.random.default_rng(7)
-        self._decoders: tuple[Any, Any, Any] | None = None
+        self._decoders: _Decoders | None = None
         self._heard: list[Samples] = []
+        self._gain: float | None = None  # of an utterance that is followed
+        self._following: _Decoders | None = None
         self._peeked: tuple[int, Recognition] | None = None
 
     def load(self) -> None:
@@ -69,7 +73,7 @@ class SphinxRecognizer:
         pocketsphinx.set_loglevel("FATAL")
 
     def prepare(self, grammar: Grammar) -> None:
-        """Build decoders for a grammar; those in use serve until they are ready."""
+        """Build decoders for a grammar; an utterance that is under way ends with those that it began with."""
         self.load()
         from pocketsphinx import Decoder, get_model_path
         from pocketsphinx.lm import ArpaBoLM
@@ -79,9 +83,10 @@ class SphinxRecognizer:
             words = Path(folder, "words.dict")
             words.write_text(_dictionary(models / "cmudict-en-us.dict", grammar.vocabulary, self._phones))
             settings = {"hmm": str(models / "en-us"), "dict": str(words), "lm": None, "loglevel": "FATAL"}
-            strict = Decoder(**settings)
-            strict.add_jsgf_string("grammar", grammar.jsgf)
-            strict.activate_search("grammar")
+            strict, means = Decoder(**settings, bestpath=False), Decoder(**settings)
+            for decoder, rules in ((strict, grammar.jsgf), (means, _ONE_WORD)):
+                decoder.add_jsgf_string("grammar", rules)
+                decoder.activate_search("grammar")
             trigram = ArpaBoLM(text="\n".join(grammar.samples()), add_start=True)
             trigram.compute()
             arpa = io.StringIO()
@@ -89,36 +94,91 @@ class SphinxRecognizer:
             model = Path(folder, "words.arpa")
             model.write_text(arpa.getvalue())
             loose = Decoder(**(settings | {"lm": str(model), "fwdflat": False}))
-            means = Decoder(**settings)
-            means.add_jsgf_string("grammar", _ONE_WORD)
-            means.activate_search("grammar")
-        self._decoders, self._grammar = (means, strict, loose), grammar
+        self._decoders = _Decoders(strict, loose, means, grammar)
 
     def start(self) -> None:
-        self._heard, self._peeked = [], None
+        if self._following is not None:
+            self._following.end()
+        self._heard, self._gain, self._following, self._peeked = [], None, None, None
 
     def feed(self, samples: Samples) -> None:
         self._heard.append(samples)
+        if self._following is not None:
+            self._following.feed(self._sound(samples, self._gain))
+        elif self._decoders is not None and sum(map(len, self._heard)) >= _FOLLOWED:
+            sound = np.concatenate((_QUIET, *self._heard))
+            self._gain, self._following = speech_gain(sound), self._decoders
+            dithered = self._sound(sound, self._gain)
+            self._following.begin(self._following.mean(dithered))
+            self._following.feed(dithered)
 
     def peek(self) -> Recognition:
         if self._peeked is None or self._peeked[0] != len(self._heard):
-            self._peeked = len(self._heard), self._decode()
+            recognition = self._following.hypothesis() if self._following is not None else _HEARD_NOTHING
+            self._peeked = len(self._heard), recognition if recognition.accepted else self._again()
         return self._peeked[1]
 
     def finish(self) -> Recognition:
-        recognition = self.peek()
+        recognition = _HEARD_NOTHING
+        if self._following is not None:
+            self._following.end()
+            recognition = self._following.hypothesis()
+        if not recognition.accepted:
+            recognition = self.peek()
         self.start()
         return recognition
 
-    def _decode(self) -> Recognition:
+    def _sound(self, samples: Samples, gain: float | None) -> bytes:
+        return dither(to_int16(samples * (gain or 1.0)), _DITHER, self._noise).tobytes()
+
+    def _again(self) -> Recognition:
+        """Hear the utterance so far as a whole."""
         if self._decoders is None or not self._heard:
             return _HEARD_NOTHING
-        quiet = np.zeros(_MARGIN, dtype=np.int16)
-        level = normalise(np.concatenate(self._heard), _LEVEL_DB)
-        sound = dither(np.concatenate((quiet, level, quiet)), _DITHER, self._noise).tobytes()
-        means, strict, loose = self._decoders
-        channel = _mean_cepstrum(means, sound)
-        said, guessed = (_hypothesis(decoder, sound, channel) for decoder in (strict, loose))
+        decoders, self._following = self._following or self._decoders, None
+        sound = np.concatenate((_QUIET, *self._heard, _QUIET))
+        dithered = self._sound(sound, speech_gain(sound))
+        decoders.begin(decoders.mean(dithered))
+        decoders.feed(dithered)
+        decoders.end()
+        return decoders.hypothesis()
+
+
+class _Decoders:
+    """The decoders of one grammar: ``strict`` hears phrases of it, ``loose`` its words, ``means`` the room."""
+
+    def __init__(self, strict: Any, loose: Any, means: Any, grammar: Grammar) -> None:
+        self._both, self._means, self._grammar = (strict, loose), means, grammar
+        self._open = False
+
+    def mean(self, sound: bytes) -> str:
+        """Return the mean cepstrum: microphone and room, to be taken off."""
+        self._means.start_utt()
+        self._means.process_raw(sound, no_search=False, full_utt=True)
+        self._means.end_utt()
+        return str(self._means.get_cmn(False))
+
+    def begin(self, mean: str) -> None:
+        self.end()
+        for decoder in self._both:
+            decoder.start_utt()
+            decoder.set_cmn(mean)
+        self._open = True
+
+    def feed(self, sound: bytes) -> None:
+        for start in range(0, len(sound), _CHUNK):  # a decoder holds the interpreter: others run between chunks
+            for decoder in self._both:
+                decoder.process_raw(sound[start : start + _CHUNK], no_search=False, full_utt=False)
+
+    def end(self) -> None:
+        if self._open:
+            for decoder in self._both:
+                decoder.end_utt()
+            self._open = False
+
+    def hypothesis(self) -> Recognition:
+        found = [decoder.hyp() for decoder in self._both]
+        said, guessed = (str(hypothesis.hypstr) if hypothesis is not None else "" for hypothesis in found)
         return judge(said, guessed, lambda text: any(match(self._grammar.spoken, text.split())))
 
 
@@ -139,24 +199,6 @@ def _shortened(text: str) -> Iterator[str]:
     words = text.split()
     for size in range(len(words), max(0, len(words) - _LOOSE_ENDS - 1), -1):
         yield " ".join(words[:size])
-
-
-def _mean_cepstrum(decoder: Any, sound: bytes) -> str:
-    """Return the utterance's own mean cepstrum: microphone and room, to be taken off."""
-    decoder.start_utt()
-    decoder.process_raw(sound, no_search=False, full_utt=True)
-    decoder.end_utt()
-    return str(decoder.get_cmn(False))
-
-
-def _hypothesis(decoder: Any, sound: bytes, channel: str) -> str:
-    decoder.start_utt()
-    decoder.set_cmn(channel)
-    for start in range(0, len(sound), _CHUNK):  # the decoder holds the interpreter: other threads go between chunks
-        decoder.process_raw(sound[start : start + _CHUNK], no_search=False, full_utt=False)
-    decoder.end_utt()
-    found = decoder.hyp()
-    return str(found.hypstr) if found is not None else ""
 
 
 def _dictionary(path: Path, vocabulary: Iterable[str], phones: Callable[[str], list[str]]) -> str:
