@@ -21,7 +21,15 @@ SOURCES = (
     "tsconfig.json",
     "tsconfig.lab.json",
 )
-OUTPUTS = ("voice.js", "voice.css", "board.js", "board.css", "flite.wasm", "flite-COPYING.txt", "labextension/package.json")
+OUTPUTS = (
+    "voice.js",
+    "voice.css",
+    "board.js",
+    "board.css",
+    "flite.wasm",
+    "flite-COPYING.txt",
+    "labextension/package.json",
+)
 
 
 class BuildHook(BuildHookInterface[Any]):

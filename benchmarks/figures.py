@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["Figure", "Target", "Unavailable", "percentile"]
+__all__ = ["Figure", "Target", "UnavailableError", "percentile", "target_text"]
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Something that a subject needs is not on this machine; says what, and how to get it."""
 
 

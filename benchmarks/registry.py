@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .board import BoardLoad
+from .browser import BrowserHop
 from .cold_import import ColdImport
 from .events import Events
 from .figures import Figure
 from .interruption import Interruption
+from .local_model import LocalModelTalk
 from .submit import Submit
 from .tool_round_trip import ToolRoundTrip
 
@@ -23,7 +25,7 @@ class Subject(Protocol):
         """Measure this often, ours and the peer's by turns.
 
         Raises:
-            Unavailable: If this machine lacks what is needed.
+            UnavailableError: If this machine lacks what is needed.
         """
         ...
 
@@ -34,5 +36,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "interruption": Interruption,
     "submit": Submit,
     "import": ColdImport,
+    "local_model": LocalModelTalk,
     "board": BoardLoad,
+    "browser": BrowserHop,
 }

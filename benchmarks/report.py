@@ -13,7 +13,7 @@ from rich.table import Table
 
 from .figures import Figure, target_text
 
-__all__ = ["Outcome", "markdown", "machine", "print_table", "to_json"]
+__all__ = ["Outcome", "machine", "markdown", "print_table", "to_json"]
 
 COLUMNS = ("subject", "what", "ours", "peer", "ratio", "target", "met", "load")
 

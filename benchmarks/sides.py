@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, TypeAlias
 
-from .figures import Unavailable
+from .figures import UnavailableError
 
 __all__ = ["PEER", "Feed", "Side", "alternating", "sides"]
 
@@ -45,7 +45,7 @@ def sides() -> tuple[Side, Side]:
     """Return ours and the peer's.
 
     Raises:
-        Unavailable: If the peer is not installed.
+        UnavailableError: If the peer is not installed.
     """
     from .ours import OurSide
 
@@ -53,7 +53,7 @@ def sides() -> tuple[Side, Side]:
         name = f"{PEER} {version(PEER)}"
         from .strands_peer import StrandsSide
     except (PackageNotFoundError, ImportError) as error:
-        raise Unavailable(f"{PEER} is needed beside ours ({error}); pip install --group bench") from error
+        raise UnavailableError(f"{PEER} is needed beside ours ({error}); pip install --group bench") from error
     return OurSide(), StrandsSide(name)
 
 

@@ -23,7 +23,7 @@ from .sides import Feed
 __all__ = ["StrandsSide"]
 
 
-class _FeedModel(BidiModel):  # type: ignore[misc]
+class _FeedModel(BidiModel):
     """Emits a feed."""
 
     def __init__(self, feed: Feed, result: Callable[[], object]) -> None:

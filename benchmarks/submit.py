@@ -84,11 +84,12 @@ def _peer(calls: int, busy: bool) -> float:
         def call() -> Future[str]:
             return pool.submit(function, **schema.check({"topic": "solar power", "depth": 5}))
 
-        elapsed = _calls(call, lambda future: future.result(), calls, gate, busy)
-    return elapsed
+        return _calls(call, lambda future: future.result(), calls, gate, busy)
 
 
-def _calls(call: Callable[[], Any], wait: Callable[[Any], object], calls: int, gate: threading.Event, busy: bool) -> float:
+def _calls(
+    call: Callable[[], Any], wait: Callable[[Any], object], calls: int, gate: threading.Event, busy: bool
+) -> float:
     clock = time.perf_counter
     if busy:
         # The workers hold at the gate; what follows is queued.

@@ -72,10 +72,10 @@ const MICROPHONE: Partial<Record<Microphone, string>> = {
 };
 
 const SOUND: Partial<Record<Sound, string>> = {
-  "needs-click": "The browser plays no sound before a click. Turn the sound on.",
+  "needs-click": "Browsers play no sound before a button is pressed; press this one.",
   blocked: "The page's security policy blocks audio worklets. Ask for script-src blob: to be allowed; typing works.",
   insecure:
-    "This page is not secure, so there is no sound. Open the notebook over https or as localhost; typing works.",
+    "This page is not secure, so the browser gives neither microphone nor sound. Open the notebook over https or as localhost; typing works.",
 };
 
 export function status(facts: Facts): Status {

@@ -211,6 +211,14 @@ class NotebookPage:
         detail: dict[str, Any] = found.json_value()
         return detail
 
+    def now(self) -> float:
+        """The page's clock, on which events are recorded; ms."""
+        return float(self.page.evaluate("performance.now()"))
+
+    def wait_until(self, at: float) -> None:
+        """Wait for a time of the page's clock; for what the microphone says by the clock."""
+        self.page.wait_for_function("(at) => performance.now() >= at", arg=at)
+
     def describe(self) -> str:
         """What the page shows, for the report of a test that failed."""
         if self.page.is_closed():

@@ -29,7 +29,10 @@ def test_a_tool_that_is_defined_anew_is_used_from_the_next_turn_on(open_notebook
     before = len(voice.captions("assistant"))
     voice.say("research volcanoes")
     voice.wait_caption("assistant", "the sun is a star", after=before)
-    assert board.root.locator(".bc-row").count() == 3
+
+    notebook.edit(1, research(1))
+    notebook.run(1)
+    board.wait_status("done", 2)
 
 
 def test_after_a_restart_of_the_kernel_the_widget_says_what_to_do(open_notebook: Opener) -> None:

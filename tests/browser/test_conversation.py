@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backchannel.models.local.speech import FliteSpeech
-from tests.support.chrome import Microphone
+from tests.support.chrome import RATE, Microphone
 from tests.support.lab import Lab
 
 from .cells import LOAD, TALK, research
@@ -106,6 +106,24 @@ def test_the_voice_falls_silent_when_it_is_interrupted(
     assert likeness(recording, rate, said[:length].tobytes()) > 0.6
     assert likeness(recording, rate, said[-length:].tobytes()) < 0.4
     assert likeness(recording, rate, model.speak(sentences(started)[0])) > 0.8
+
+
+def test_a_muted_microphone_is_not_heard(open_notebook: Opener, microphone: Microphone, user: FliteSpeech) -> None:
+    notebook = open_notebook([LOAD, research(), TALK])
+    for cell in range(3):
+        notebook.run(cell)
+    voice = Voice(notebook)
+    said = user.speak("research solar power")
+    second_s = 1.5 + len(said) / 2 / RATE + 2.0
+    voice.listen(microphone, [(1.5, said), (second_s, user.speak("what can you do"))])
+    opened = notebook.now()
+    mute = voice.root.get_by_role("button", name="Mute")
+    mute.click()
+    assert mute.get_attribute("aria-pressed") == "true"
+    notebook.wait_until(opened + 1000 * (second_s - 1.0))
+    mute.click()
+    voice.wait_caption("user", "what can you do")
+    assert len(voice.captions("user")) == 1
 
 
 def _bundle(saved: dict[str, object], cell: int) -> tuple[str, str]:

@@ -41,6 +41,7 @@ def test_the_widgets_fit_and_can_be_read(open_notebook: Opener, tmp_path: Path, 
     name = theme.rsplit(" ", 1)[-1].lower()
     notebook = open_notebook([LOAD, research(10), TALK])
     notebook.theme(theme)
+    notebook.page.evaluate("window.jupyterapp.shell.collapseLeft()")
     for cell in range(3):
         notebook.run(cell)
     voice, board = Voice(notebook), Board(notebook, 1)
@@ -49,6 +50,7 @@ def test_the_widgets_fit_and_can_be_read(open_notebook: Opener, tmp_path: Path, 
     voice.root.scroll_into_view_if_needed()
     notebook.screenshot(folder / f"conversation-{name}.png")
     board.wait_status("done")
+    notebook.screenshot(folder / f"done-{name}.png")
     notebook.page.set_viewport_size({"width": 300, "height": 800})
     for widget in (voice.root, board.root):
         widget.scroll_into_view_if_needed()

@@ -9,15 +9,16 @@ from .front_end import Cell, FrontEnd
 pytestmark = pytest.mark.kernel
 
 SETUP = """
-import threading, time, comm
+import contextvars, threading, time, comm
 from IPython import get_ipython
 from backchannel.notebook.routing import Routing
 
 arrived, LIMIT_S = threading.Event(), 15
 line = comm.create_comm(target_name="test", comm_id="line")
 routing = Routing(get_ipython().kernel)
+context = contextvars.copy_context()
 def receive(content, buffers):
-    line.send({"n": content["n"], "bytes": [bytes(buffer).hex() for buffer in buffers]})
+    context.copy().run(line.send, {"n": content["n"], "bytes": [bytes(buffer).hex() for buffer in buffers]})
     arrived.set()
 """
 WATCH = "routing.install(); routing.watch(line, receive); print(routing.route)"

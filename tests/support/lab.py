@@ -20,12 +20,13 @@ PATIENCE_S = 60.0
 CONFIG = """
 c.LabApp.expose_app_in_browser = True
 c.LabApp.news_url = None
-c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.ServerApp.open_browser = False
 c.ServerApp.allow_root = True
 c.ServerApp.ip = "127.0.0.1"
 c.FileContentsManager.delete_to_trash = False
 """
+# As a user who has answered the questions that it asks at first.
+SETTINGS = {"notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 
 class Lab:
@@ -58,6 +59,10 @@ class Lab:
         for path in (*folders.values(), self.notebooks):
             path.mkdir(parents=True, exist_ok=True)
         (folders["config"] / "jupyter_lab_config.py").write_text(CONFIG)
+        settings = folders["config"] / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True, exist_ok=True)
+        for name, values in SETTINGS.items():
+            (settings / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
         environment = dict(os.environ)
         environment |= {
             "HOME": str(folders["home"]),

@@ -49,7 +49,9 @@ class Screen:
             self._live.stop()
 
     def _say(self, who: str, text: str) -> None:
-        self._console.print(Text(f"{_NAMES[who]:>9}  ", "bold"), Text(text.strip(), _COLOURS[who]), sep="", soft_wrap=True)
+        self._console.print(
+            Text(f"{_NAMES[who]:>9}  ", "bold"), Text(text.strip(), _COLOURS[who]), sep="", soft_wrap=True
+        )
 
     def _show(self, row: Mapping[str, Any]) -> None:
         before = self._rows.get(row["id"])

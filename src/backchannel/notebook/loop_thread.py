@@ -25,6 +25,8 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        # Of whoever starts it, also for calls from the kernel's own threads: in those, ipykernel 7.0 cannot send.
+        self._context = contextvars.Context()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -57,8 +59,8 @@ class LoopThread:
             loop = asyncio.new_event_loop()
             loop.set_exception_handler(_report)
             self._loop = loop
-            # An empty context: output of the loop belongs to no cell.
-            run = contextvars.Context().run
+            self._context = contextvars.copy_context()
+            run = self._context.copy().run
             self._thread = threading.Thread(target=run, args=(_serve, loop, ready), name=self._name, daemon=True)
             self._thread.start()
             ready.wait()
@@ -75,7 +77,7 @@ class LoopThread:
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Call a function on the loop, soon; what it raises is logged. Calls after the stop are dropped."""
         try:
-            self.loop.call_soon_threadsafe(function, *args)
+            self.loop.call_soon_threadsafe(function, *args, context=self._context)
         except RuntimeError:
             _log.debug("%s: dropped a call after the stop", self._name)
 

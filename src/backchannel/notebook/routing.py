@@ -115,17 +115,19 @@ class Routing:
         _, parts = session.feed_identities(frames, copy=False)
         if len(parts) <= _CONTENT or b'"comm_msg"' not in parts[_HEADER].bytes:
             return False
+        if session.unpack(parts[_HEADER].bytes).get("msg_type") != "comm_msg":
+            return False
         content = session.unpack(parts[_CONTENT].bytes)
         receiver = self._receivers.get(content.get("comm_id"))
         if receiver is None or content["data"].get("method") != "custom":
             return False
         # Only now: this checks the signature, and a message may be taken apart in full only once.
         message = session.deserialize(parts, content=True, copy=False)
-        if message["header"]["msg_type"] != "comm_msg":
-            raise ValueError("a message of another type looked like comm_msg")
-        receiver(content["data"].get("content"), message["buffers"])
-        # The page waits for an idle status to forget its message.
-        self._kernel._publish_status("idle", "shell", parent=message)
+        try:
+            receiver(content["data"].get("content"), message["buffers"])
+        finally:
+            # The page waits for an idle status to forget its message.
+            self._kernel._publish_status("idle", "shell", parent=message)
         return True
 
 

@@ -14,7 +14,7 @@ from .words import join
 
 __all__ = ["Call", "Dialogue", "Move", "Say"]
 
-_WORTH_ASKING = 0.3
+_WORTH_ASKING = 0.45
 _ASKABLE = ("call", "status", "cancel", "help", "repeat")
 _ANSWERS = {
     "thanks": "You are welcome.",

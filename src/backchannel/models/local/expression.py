@@ -166,8 +166,10 @@ def _walk(
             yield from _walk_all(items, said, written, at)
         case Number(name):
             found = read_number(said[at:])
-            if found is not None:
-                yield at + found[1], ((name, found[0]),)
+            for size in range(found[1] if found else 0, 0, -1):  # of "twenty five" also the twenty alone
+                part = read_number(said[at : at + size])
+                if part is not None and part[1] == size:
+                    yield at + size, ((name, part[0]),)
         case Free(name):
             for end in range(len(said), at, -1):
                 yield end, ((name, written(at, end)),)

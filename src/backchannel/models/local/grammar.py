@@ -35,11 +35,11 @@ _BUILT_IN = {
     " | how long will (it | that | <which>) take | how much longer | how much time is left"
     " | is (it | <which>) (done | finished | ready) [yet] | are you (done | finished) [yet]"
     " | (what is | what's) running | what are you doing | (list | show) [me] [the | my | all] tasks",
-    "cancel": "[please] (cancel | stop | abort) (it | that | <which> | <all>) [please]",
+    "cancel": "[please] ((cancel | abort) (it | that) | (cancel | stop | abort) (<which> | <all>)) [please]",
     "help": "help [me] | what can (you do | i say) | what do you know | what tools do you have | who are you",
     "repeat": "[please] (say that again | repeat that) [please] | what did you say"
     " | can you (say that again | repeat that)",
-    "quiet": "stop | stop (talking | speaking) | be quiet | quiet | shut up",
+    "quiet": "stop [it | that | talking | speaking] | be quiet | quiet | shut up",
     "thanks": "thank you [very much] | thanks",
     "greeting": "hello | hi [there] | good (morning | afternoon | evening)",
     "bye": "goodbye",
@@ -155,7 +155,7 @@ class Grammar:
     """What can be said while these tools are known.
 
     Attributes:
-        tools: The tools that can be said.
+        tools: The tools that can be called.
         notes: What could not be put into it, in sentences.
     """
 
@@ -163,7 +163,8 @@ class Grammar:
         self.notes: list[str] = []
         self.knows_tasks = any(spec["name"] == TASK_TOOL for spec in specs)
         found = [tool for spec in specs if spec["name"] != TASK_TOOL and (tool := _spoken_tool(spec))]
-        self.tools = tuple(self._bounded(found))
+        self.tools = tuple(found)
+        self._heard = tuple(self._bounded(found))
         self._by_name = {tool.name: tool for tool in self.tools}
         which = _which(self.tools)
         self._built_in = Alt(tuple(Tag("intent", intent, phrase(text, which)) for intent, text in _BUILT_IN.items()))
@@ -183,7 +184,7 @@ class Grammar:
     @cached_property
     def spoken(self) -> Expression:
         """What can be recognised."""
-        return Alt((*(_command(tool, False) for tool in self.tools), *_bare(self.tools, False), self._built_in))
+        return Alt((*(_command(tool, False) for tool in self._heard), *_bare(self._heard, False), self._built_in))
 
     @cached_property
     def typed(self) -> Expression:
@@ -202,11 +203,11 @@ class Grammar:
         """Return ``count`` or more sentences for a language model; every value of every tool occurs."""
         dice = random.Random(seed)  # noqa: S311 - reproducible, not secret
         said = []
-        values = sum(len(slot.values) for tool in self.tools for slot in tool.slots) or 1
+        values = sum(len(slot.values) for tool in self._heard for slot in tool.slots) or 1
         repeats = max(1, min(40, count // 2 // values))
-        for tool in self.tools:
+        for tool in self._heard:
             command = _command(tool, False)
-            said += [" ".join(ex.sample(command, dice)) for _ in range(max(8, count // 4 // len(self.tools)))]
+            said += [" ".join(ex.sample(command, dice)) for _ in range(max(8, count // 4 // len(self._heard)))]
             for index, slot in enumerate(tool.slots):
                 said += [line for ways, _ in slot.values for line in _around(tool, index, ways, repeats, dice)]
         built_in = self._built_in
@@ -369,5 +370,5 @@ def _plain_built_in() -> list[str]:
         *(f"how far is task {number}" for number in numbers),
         *("how far is it", "status", "what is running", "list tasks", "how long will it take", "how is it going"),
         *("cancel it", "cancel everything", "what can you do", "help", "say that again", "stop", "be quiet"),
-        *("yes", "no", "thank you", "hello", "is it done yet", "how much longer", "what's the status", "stop it"),
+        *("yes", "no", "thank you", "hello", "is it done yet", "how much longer", "what's the status", "stop"),
     ]

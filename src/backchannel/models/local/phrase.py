@@ -35,7 +35,7 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|[-*+•]\s+|>\s+|\d+[.)]\s+)")
 _EMPHASIS = re.compile(r"(\*\*|__|\*|`|~~)(?=\S)(.+?)(?<=\S)\1")
 _RULE = re.compile(r"^[\s|:=_*-]+$")
-_FRACTION = re.compile(r"(?<![\w.])(-?\d+\.\d{3,})(?![\w.])")
+_FRACTION = re.compile(r"(?<![\w.])(-?\d+\.\d{3,})(?!\w|\.\d)")
 _UNITS = (
     (re.compile(r"(?<=\d)\s?%"), " percent"),
     (re.compile(r"(?<=\d)\s?s\b"), " seconds"),

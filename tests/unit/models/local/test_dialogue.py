@@ -1,0 +1,156 @@
+"""What is done about what was said."""
+
+from __future__ import annotations
+
+import pytest
+
+from backchannel.events import AnnouncementEvent, TaskFinished, TaskStarted, ToolResultEvent
+from backchannel.models.local.dialogue import Call, Dialogue, Move, Say
+from backchannel.models.local.grammar import Grammar
+from backchannel.models.local.parts import Recognition
+
+from .tools import ALL, NOTE, RESEARCH, TASKS
+
+SOLAR = Call("research", {"topic": "solar power"})
+
+
+@pytest.fixture
+def dialogue() -> Dialogue:
+    return Dialogue(Grammar(ALL))
+
+
+def sure(text: str, *alternatives: str) -> Recognition:
+    return Recognition(text, 1.0, True, alternatives)
+
+
+def unsure(text: str, confidence: float = 0.5) -> Recognition:
+    return Recognition(text, confidence, False)
+
+
+def said(moves: list[Move]) -> str:
+    (move,) = moves
+    assert isinstance(move, Say)
+    return move.text
+
+
+def test_a_command_that_is_sure_is_called(dialogue: Dialogue):
+    assert dialogue.hear(sure("research solar power")) == [SOLAR]
+
+
+def test_a_command_that_is_not_sure_is_confirmed(dialogue: Dialogue):
+    assert said(dialogue.hear(unsure("research solar power"))) == "Did you say research solar power?"
+    assert dialogue.hear(sure("yes")) == [SOLAR]
+
+
+def test_a_confirmation_can_be_typed(dialogue: Dialogue):
+    dialogue.hear(unsure("research solar power"))
+    assert dialogue.read("Yes!") == [SOLAR]
+
+
+def test_no_means_that_nothing_is_called(dialogue: Dialogue):
+    dialogue.hear(unsure("research solar power"))
+    assert said(dialogue.hear(sure("no"))) == "Okay. Please say it again, or type it."
+    assert said(dialogue.hear(sure("yes"))) == "Okay."
+
+
+def test_another_command_takes_the_place_of_an_open_question(dialogue: Dialogue):
+    dialogue.hear(unsure("research solar power"))
+    assert dialogue.hear(sure("research wind energy")) == [Call("research", {"topic": "wind energy"})]
+    assert said(dialogue.hear(sure("yes"))) == "Okay."
+
+
+def test_readings_that_mean_different_things_are_confirmed(dialogue: Dialogue):
+    assert said(dialogue.hear(sure("cancel task one", "cancel task two"))) == "Did you say cancel task one?"
+
+
+def test_readings_that_mean_the_same_are_not(dialogue: Dialogue):
+    assert dialogue.hear(sure("research solar power", "research the solar power")) == [SOLAR]
+
+
+@pytest.mark.parametrize(
+    "recognition", [unsure("research solar power", 0.1), unsure("yes"), unsure("", 0.0), sure("blah")]
+)
+def test_what_was_not_caught_is_asked_again_with_an_example(dialogue: Dialogue, recognition: Recognition):
+    assert said(dialogue.hear(recognition)) == "Sorry, I did not catch that. You can say research solar power."
+
+
+def test_the_second_time_the_example_is_left_out(dialogue: Dialogue):
+    dialogue.hear(unsure(""))
+    assert said(dialogue.hear(unsure(""))) == "Sorry, I did not catch that. Please say it again, or type it."
+    dialogue.hear(sure("help"))
+    assert "You can say" in said(dialogue.hear(unsure("")))
+
+
+def test_a_missing_value_is_asked_for_and_the_value_alone_answers(dialogue: Dialogue):
+    assert said(dialogue.hear(sure("research"))).startswith("What topic for research?")
+    assert dialogue.hear(sure("solar power")) == [SOLAR]
+
+
+def test_a_value_without_a_question_is_confirmed(dialogue: Dialogue):
+    assert said(dialogue.hear(sure("solar power"))) == "Do you want research solar power?"
+    assert dialogue.hear(sure("yes")) == [SOLAR]
+
+
+def test_free_text_is_asked_to_be_typed_and_taken_as_it_was_written(dialogue: Dialogue):
+    assert "please type it" in said(dialogue.hear(sure("write note")))
+    assert dialogue.read("Buy milk, eggs.") == [Call("write_note", {"text": "Buy milk, eggs."})]
+
+
+def test_an_answer_that_does_not_fit_is_refused_and_the_question_stays(dialogue: Dialogue):
+    dialogue.hear(sure("research"))
+    assert said(dialogue.read("fusion reactors")).startswith("I do not know fusion reactors for research.")
+    assert dialogue.read("gpt-4") == [Call("research", {"topic": "GPT-4"})]
+
+
+def test_a_value_that_a_tool_does_not_take_is_named(dialogue: Dialogue):
+    assert said(dialogue.read("Research fusion reactors")).startswith("I do not know fusion reactors for research.")
+
+
+def test_a_number_out_of_bounds_is_refused_in_words(dialogue: Dialogue):
+    assert said(dialogue.read("train model sales with 500 epochs")) == "Train model: epochs must be at most 100."
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("how far is it", {"action": "list"}),
+        ("how is task two doing", {"action": "look", "task": "2"}),
+        ("cancel task one", {"action": "cancel", "task": "1"}),
+        ("cancel it", {"action": "cancel"}),
+        ("stop research", {"action": "cancel", "task": "research"}),
+        ("cancel everything", {"action": "cancel", "task": "all"}),
+    ],
+)
+def test_tasks_are_asked_through_their_tool(dialogue: Dialogue, text: str, arguments: dict[str, str]):
+    assert dialogue.hear(sure(text)) == [Call("background_tasks", arguments)]
+
+
+def test_without_that_tool_no_tasks_are_known():
+    assert said(Dialogue(Grammar([RESEARCH])).hear(sure("how far is it"))) == "I know of no tasks."
+
+
+def test_what_was_said_last_is_said_again(dialogue: Dialogue):
+    assert said(dialogue.hear(sure("say that again"))) == "I have not said anything yet."
+    answer = said(dialogue.hear(sure("hello")))
+    assert said(dialogue.hear(sure("say that again"))) == answer
+
+
+def test_stop_is_answered_with_silence(dialogue: Dialogue):
+    assert dialogue.hear(sure("stop")) == []
+
+
+def test_an_open_question_about_a_tool_that_is_gone_is_forgotten(dialogue: Dialogue):
+    dialogue.hear(unsure("research solar power"))
+    dialogue.update(Grammar([NOTE, TASKS]))
+    assert said(dialogue.hear(sure("yes"))) == "Okay."
+
+
+def test_results_starts_and_endings_are_told(dialogue: Dialogue):
+    result = ToolResultEvent({"toolUseId": "1", "status": "success", "content": [{"text": "42 rows"}]})
+    assert said(dialogue.result(result)) == "42 rows."
+    result.task = TaskStarted("ab12cd34", 1, "research", {"topic": "solar power"})
+    assert said(dialogue.result(result)) == "Started research solar power, task one."
+    done = TaskFinished("ab12cd34", 1, "research", {"topic": "solar power"}, "done", "It works.", 3.0)
+    announcement = AnnouncementEvent("the text", (done,))
+    assert said(dialogue.announce(announcement)) == "By the way, research solar power is done. It works."
+    assert said(dialogue.announce(AnnouncementEvent("only text", ()))) == "only text."

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from benchmarks.__main__ import main
+from benchmarks.board import BoardLoad
+from benchmarks.browser import BrowserHop
+from benchmarks.cold_import import ColdImport
+from benchmarks.events import Events
+from benchmarks.figures import Figure, Target, UnavailableError, percentile, target_text
+from benchmarks.interruption import Interruption
+from benchmarks.local_model import LocalModelTalk
+from benchmarks.registry import SUBJECTS, Subject
+from benchmarks.report import Outcome, markdown, to_json
+from benchmarks.submit import Submit
+from benchmarks.tool_round_trip import ToolRoundTrip
+from hypothesis import given
+from hypothesis import strategies as st
+
+SMALL: dict[str, Subject] = {
+    "events": Events(chunks=20),
+    "tool_round_trip": ToolRoundTrip(calls=2),
+    "interruption": Interruption(trials=2, chunks=3),
+    "submit": Submit(calls=5),
+    "import": ColdImport(processes=1),
+    "local_model": LocalModelTalk(trials=1),
+    "board": BoardLoad(tasks=3, rate=10, seconds=0.5),
+    "browser": BrowserHop(seconds=1.0, chunks_ms=(40,)),
+}
+MARKS = {"board": pytest.mark.kernel, "browser": pytest.mark.browser}
+
+
+def test_every_subject_has_a_small_size_here() -> None:
+    assert set(SMALL) == set(SUBJECTS)
+    assert {name: type(SMALL[name]) for name in SMALL} == SUBJECTS
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SMALL])
+# The peer's imports warn.
+@pytest.mark.filterwarnings("default")
+def test_a_subject_measures_something_in_each_run(name: str) -> None:
+    try:
+        figures = SMALL[name].measure(1)
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    assert figures
+    for figure in figures:
+        assert len(figure.ours) == 1
+        assert figure.value >= 0
+        assert all(value > 0 for value in figure.peer)
+    assert any(figure.target is not None for figure in figures)
+
+
+def test_a_ratio_is_the_median_of_the_ratios_within_a_run() -> None:
+    figure = Figure("x", "ms", [1.0, 8.0, 3.0], [2.0, 2.0, 3.0], "peer", Target(1.0, ratio=True))
+    assert figure.ratio == 1.0
+    assert (figure.value, figure.peer_value) == (3.0, 2.0)
+    assert figure.met is True
+
+
+@pytest.mark.parametrize(
+    ("target", "met", "text"),
+    [
+        (Target(2.0), True, "≤ 2 ms"),
+        (Target(1.9), False, "≤ 1.9 ms"),
+        (Target(2.1, at_least=True), False, "≥ 2.1 ms"),
+        (Target(0.5, ratio=True), True, "≤ 0.5x"),
+        (Target(1.5, ratio=True, at_least=True), False, "≥ 1.5x"),
+    ],
+)
+def test_a_target_is_met_or_not(target: Target, met: bool, text: str) -> None:
+    figure = Figure("x", "ms", [2.0], [4.0], "peer", target)
+    assert figure.met is met
+    assert target_text(figure) == text
+
+
+def test_a_figure_without_a_target_is_neither_met_nor_missed() -> None:
+    figure = Figure("x", "ms", [2.0])
+    assert figure.met is None
+    assert figure.ratio is None
+    assert Outcome("s", [figure]).met
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"ours": []}, {"ours": [1.0], "peer": [1.0, 2.0]}, {"ours": [1.0], "target": Target(1.0, ratio=True)}],
+)
+def test_a_figure_that_says_nothing_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="x: "):
+        Figure("x", "ms", **fields)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=100), st.floats(0.1, 100))
+def test_a_percentile_is_one_of_the_values_and_enough_do_not_exceed_it(values: list[float], per_cent: float) -> None:
+    found = percentile(values, per_cent)
+    assert found in values
+    assert sum(value <= found for value in values) >= len(values) * per_cent / 100 - 1e-6
+
+
+def test_what_cannot_be_measured_says_why_and_counts_as_missed() -> None:
+    outcome = Outcome("browser", reason="there is no Chromium", load=(0.5, 0.6))
+    assert not outcome.met
+    assert "| browser | there is no Chromium |" in markdown([outcome], 5)
+    assert to_json([outcome], 5)["subjects"]["browser"]["not_run"] == "there is no Chromium"
+
+
+def test_the_report_has_each_run_and_names_the_load() -> None:
+    figure = Figure("cold | import", "ms", [100.0, 120.0], [400.0, 300.0], "peer 1.0", Target(0.4, ratio=True))
+    outcome = Outcome("import", [figure], load=(0.25, 1.5))
+    assert "| import | cold \\| import | 110 ms | 350 ms (peer 1.0) | 0.33x | ≤ 0.4x | yes | 0.2 to 1.5 |" in markdown(
+        [outcome], 2
+    )
+    report = json.loads(json.dumps(to_json([outcome], 2)))
+    assert report["subjects"]["import"]["load"] == [0.25, 1.5]
+    assert report["subjects"]["import"]["figures"][0]["ours"] == [100.0, 120.0]
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["speed"])
+    assert "no such benchmark: speed; known are events" in capsys.readouterr().err
