@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import backchannel
@@ -100,6 +102,7 @@ class BrowserHop:
         hops: dict[tuple[int, str], list[float]] = defaultdict(list)
         flushes: dict[str, list[float]] = defaultdict(list)
         underruns: list[float] = []
+        middles: dict[tuple[int, str], list[float]] = defaultdict(list)
         lost: dict[tuple[int, str], int] = defaultdict(int)
         with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="backchannel-") as folder:
             lab, chrome = _open(stack, Path(folder))
@@ -110,6 +113,7 @@ class BrowserHop:
                         for cell in CELLS:
                             delays, missing = visit.hop(cell)
                             hops[chunk_ms, cell].append(percentile(delays, 95))
+                            middles[chunk_ms, cell].append(median(delays))
                             lost[chunk_ms, cell] += missing
                             lasted += self.seconds
                         gaps += visit.underruns
@@ -123,7 +127,7 @@ class BrowserHop:
                 "ms",
                 values,
                 target=Target(LIMITS[cell]),
-                note=f"{lost[chunk_ms, cell]} chunks lost" if lost[chunk_ms, cell] else "",
+                note=f"median {median(middles[chunk_ms, cell]):.1f} ms, {lost[chunk_ms, cell]} chunks lost",
             )
             for (chunk_ms, cell), values in hops.items()
         ]
@@ -191,14 +195,18 @@ class _Visit:
         self._page.run(4)
         self._stay(cell)
         kernel, page = self._take()
+        silences = [
+            page["origin"] + item["detail"]["dropped"] + page["ahead"]
+            for item in self._page.recorded("flushed")[before:]
+        ]
+        asked = [at * 1000 for at in kernel["interruptions"]]
         found: list[float] = []
-        for item in self._page.recorded("flushed")[before:]:
-            silent = page["origin"] + item["detail"]["dropped"] + page["ahead"]
-            earlier = [at * 1000 for at in kernel["interruptions"] if at * 1000 <= silent]
-            if earlier:
-                found.append(silent - earlier[-1])
-        if not found:
-            raise RuntimeError(f"{cell}: none of {len(kernel['interruptions'])} interruptions silenced the page")
+        for at, following in zip(asked, [*asked[1:], math.inf], strict=True):
+            silent = min((time for time in silences if at <= time < following), default=None)
+            if silent is not None:
+                found.append(silent - at)
+        if len(found) < len(asked) - 1 or not found:
+            raise RuntimeError(f"{cell}: only {len(found)} of {len(asked)} interruptions silenced the page")
         return found
 
     def _stay(self, cell: str) -> None:

@@ -24,7 +24,8 @@ CHUNK_S = 0.04
 LEAD_S = 2.0
 """How far the model is ahead of real time, as providers are."""
 CALM_S = 0.25
-"""Between two interruptions, seconds."""
+"""How long it speaks between two interruptions, seconds."""
+PAUSE_S = 0.1
 
 
 def key(pcm: bytes) -> str:
@@ -77,6 +78,8 @@ class DuplexModel:
                     break
             self.interruptions.append(time.time())
             yield BidiInterruptionEvent("user_speech")
+            # A model hears the user out before it answers.
+            await asyncio.sleep(PAUSE_S)
 
     def take(self) -> dict[str, list[Any]]:
         """Return what was noted since the last time."""

@@ -76,7 +76,7 @@ def test_the_shipped_notebook_can_be_talked_to(
     again = open_notebook(notebook.notebook)
     again.page.wait_for_function("!document.querySelector('.jp-Notebook').textContent.includes('Loading widget')")
     for cell, part in ((TOOL, "square meter of desert"), (TALKING, "Started")):
-        assert again.cell(cell).get_by_text(part).filter(visible=True).count() == 1
+        assert again.cell(cell).locator(".jp-OutputArea").get_by_text(part).filter(visible=True).count() == 1
     assert again.page.get_by_text("Error displaying widget").filter(visible=True).count() == 0
 
 
@@ -87,7 +87,7 @@ def test_the_voice_falls_silent_when_it_is_interrupted(
     for cell in range(3):
         notebook.run(cell)
     voice = Voice(notebook)
-    voice.listen(microphone, [(0.5, user.speak("what can you do")), (4.0, user.speak("research wind energy"))])
+    voice.listen(microphone, [(0.5, user.speak("what can you do")), (5.0, user.speak("research wind energy"))])
     answer = voice.wait_caption("assistant", "you can", "i can")
     notebook.page.wait_for_function(
         "window.__recorded.some((item) => item.name === 'flushed' && item.detail.unheard > 0)"

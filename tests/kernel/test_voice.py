@@ -157,7 +157,8 @@ def test_malformed_messages_cost_nothing(talk: tuple[FrontEnd, str]) -> None:
     page.send(voice, {"k": "mic", "client": "p", "n": 0, "rate": 16000}, [b"\x01"])
     page.send(voice, {"k": "ping", "client": "p", "t": 2.0})
     page.told(voice, "pong", t=2.0)
-    assert page.run("print('quiet')").text == "quiet\n"
+    cell = page.run("print('quiet')")
+    assert (cell.text, cell.error) == ("quiet\n", "")
 
 
 def test_a_tool_that_is_declared_again_replaces_the_agents_own(talk: tuple[FrontEnd, str]) -> None:

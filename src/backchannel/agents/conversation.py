@@ -158,7 +158,7 @@ class Conversation:
     @property
     def free(self) -> bool:
         """Whether nobody speaks, and nobody is expected to."""
-        return not (self.user_speaking or self._generating or self._reply_until is not None or self.playback.playing)
+        return not (self.user_speaking or self._generating or self._reply_until is not None or self.playback.active)
 
     # What the model does
 
@@ -368,24 +368,27 @@ class Conversation:
             self.user_speaking, self._speaking_until = False, None
         if self._reply_until is not None and self._now >= self._reply_until:
             self._reply_until = None
-        if not self.playback.playing:
+        if not self.playback.active:
             self._stalls_at = None
         elif self._commands or self._stalls_at is None:
             wait = SILENT_S if self._generating else STALL_S
             self._stalls_at = self._now + self.playback.remaining_s + wait
         elif self._now >= self._stalls_at:
             self._generating, self._stalls_at = None, None
-            self._nobody_listens([response.id for response in self.playback.playing])
+            self._nobody_listens()
         if len(self._spoken) > 8:
             live = {response.id for response in self.playback.playing}
             self._spoken = {key: value for key, value in self._spoken.items() if key in live}
 
-    def _nobody_listens(self, response_ids: list[str]) -> None:
-        """Give up on responses that nobody plays; what they were to tell waits for a sign of life."""
+    def _nobody_listens(self) -> None:
+        """Give up waiting for the player; while a result waits to be played, no other is announced."""
+        response_ids = [response.id for response in self.playback.active]
         self.playback.abandon()
-        unheard = [item for item in self._tellings if item.response_id in response_ids]
-        self._deaf = any(self._has_audio(item) for item in unheard)
-        self._owe_again(unheard)
+        for response_id in response_ids:
+            if self.playback.get(response_id).stalled:
+                self._deaf = self._deaf or bool(self._telling_in(response_id))
+            else:
+                self._told(response_id)
 
     def _announce(self, tasks: tuple[TaskFinished, ...]) -> None:
         told = set(map(id, tasks))

@@ -28,10 +28,15 @@ class Response:
     complete: bool = False
     finished: bool = False
     cut: bool = False
+    stalled: bool = False
 
     @property
     def playing(self) -> bool:
         return not (self.finished or self.cut)
+
+    @property
+    def active(self) -> bool:
+        return self.playing and not self.stalled
 
 
 class Playback:
@@ -65,9 +70,14 @@ class Playback:
         return [response for response in self._responses.values() if response.playing]
 
     @property
+    def active(self) -> list[Response]:
+        """Those of them that somebody really generates or plays; the others wait for a player to come back."""
+        return [response for response in self._responses.values() if response.active]
+
+    @property
     def remaining_s(self) -> float:
         """How long what is generated but not yet heard takes to play, seconds."""
-        return sum(max(0, response.generated - response.heard) for response in self.playing) / self.rate
+        return sum(max(0, response.generated - response.heard) for response in self.active) / self.rate
 
     def said(self, response_id: str, text: str) -> None:
         """The model wrote ``text``, which belongs to the audio that it sends from here on."""
@@ -78,6 +88,7 @@ class Playback:
         """The model sent audio; also after the response was taken for finished."""
         response = self.get(response_id)
         response.generated += samples
+        response.stalled = False
         if response.finished:
             response.complete = response.finished = False
 
@@ -98,6 +109,7 @@ class Playback:
         if response_id not in self._responses:
             return False
         response = self._responses[response_id]
+        response.stalled = False
         before = (response.heard, response.finished)
         response.heard = max(response.heard, min(samples, response.generated))
         if finished and response.complete:
@@ -106,9 +118,11 @@ class Playback:
         return (response.heard, response.finished) != before
 
     def abandon(self) -> None:
-        """Nobody plays any more: what was not heard will not be."""
-        for response in self.playing:
-            response.complete = response.finished = True
+        """Nobody generates or plays any more; what was not heard waits for a player to come back."""
+        for response in self.active:
+            response.complete = True
+            response.stalled = response.heard < response.generated
+            response.finished = not response.stalled
 
     def cut(self, response_id: str) -> Response:
         """The response was interrupted; nothing more of it is heard."""

@@ -308,7 +308,7 @@ class Voice:
 
     def _loading(self, fraction: float, what: str) -> None:
         if self._machine.state == "connecting":
-            self._machine.connecting(f"Loading {what}, {int(100 * fraction)} percent.")
+            self._machine.connecting(f"{what[:1].upper()}{what[1:]}, {int(100 * fraction)} percent.")
             self._sync()
 
     def _fail(self, error: Exception) -> None:

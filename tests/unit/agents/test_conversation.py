@@ -336,6 +336,32 @@ def test_a_player_that_went_away_does_not_hold_results_for_ever():
     assert len(of(Announce, machine.tick(wake.at))) == 1
 
 
+def test_a_result_that_nobody_played_is_told_when_the_player_comes_back_and_only_once():
+    machine = conversation()
+    machine.handle(finished(1), 0.0)
+    machine.handle(BidiResponseStartEvent("r"), 0.1)
+    machine.handle(audio(), 0.1)
+    machine.handle(BidiResponseCompleteEvent("r", "complete"), 0.1)
+    machine.handle(finished(2), 0.2)
+    assert of(Announce, machine.tick(60.0)) == []
+    commands = machine.handle(Heard("r", 640, finished=True), 61.0)
+    assert of(Told, commands) == [Told((finished(1),))]
+    assert [command.tasks for command in of(Announce, commands)] == [(finished(2),)]
+
+
+def test_a_result_that_nobody_played_is_owed_again_when_the_user_speaks_first():
+    machine = conversation()
+    machine.handle(finished(1), 0.0)
+    machine.handle(BidiResponseStartEvent("r"), 0.1)
+    machine.handle(audio(), 0.1)
+    machine.handle(BidiResponseCompleteEvent("r", "complete"), 0.1)
+    machine.tick(60.0)
+    commands = machine.handle(UserSpeechEvent(True), 61.0)
+    assert of(Flush, commands) == [Flush("r")]
+    machine.handle(UserSpeechEvent(False), 62.0)
+    assert len(of(Announce, machine.tick(62.0 + REPLY_WAIT_S))) == 1
+
+
 def test_the_announcement_names_id_tool_arguments_outcome_and_time():
     text = announcement([finished(7, status="failed", text="no such thing")])
     for part in ("00000007", "task 7", "research", "topic='solar power'", "has failed", "2.0 s", "no such thing"):

@@ -100,6 +100,15 @@ def test_a_report_about_an_unknown_response_changes_nothing():
     assert not playback.known("nobody")
 
 
+def test_what_nobody_plays_waits_for_a_player_but_is_not_active():
+    playback = spoken(("One.", 1000))
+    playback.abandon()
+    assert playback.active == []
+    assert [response.id for response in playback.playing] == ["r"]
+    playback.played("r", 10)
+    assert [response.id for response in playback.active] == ["r"]
+
+
 def test_audio_after_the_supposed_end_makes_it_play_again():
     playback = spoken(("One.", 1000))
     playback.abandon()

@@ -84,6 +84,15 @@ class Ear:
             facts += self._frame(sound[start : start + FRAME])
         return facts
 
+    @property
+    def hearing(self) -> bool:
+        """Whether somebody is speaking."""
+        return self._turns.speaking
+
+    def finish(self) -> list[HearingFact]:
+        """End the utterance that is under way: no more sound comes."""
+        return [fact for event in self._turns.finish() for fact in self._on(event)]
+
     def _frame(self, frame: Samples) -> list[HearingFact]:
         self._frames += 1
         self._recent.append(frame)

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -51,6 +52,7 @@ _CHUNK_BYTES = _RATE * 40 // 1000 * 2
 _MOST_WAITING = 250
 _MOST_INPUT = 150
 _NOISE_S = 0.5
+_STALLED_S = 2.0  # of no sound at all, within an utterance: the microphone is gone
 _NOT_UNDERSTOOD = "(not understood)"
 
 
@@ -201,6 +203,8 @@ class _Link:
         self._sayings: asyncio.Queue[str] = asyncio.Queue()
         self._out: asyncio.Queue[tuple[str, BidiOutputEvent] | None] = asyncio.Queue()
         self._room = asyncio.Event()
+        self._silent = asyncio.Event()
+        self._silent.set()
         self._response: tuple[str, asyncio.Task[None]] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._closed = False
@@ -268,9 +272,14 @@ class _Link:
     async def _hear(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            data, rate, channels = await self.sound.get()
             try:
-                facts = await loop.run_in_executor(self._ear_thread, self._ear.hear, data, rate, channels)
+                async with asyncio.timeout(_STALLED_S if self._ear.hearing else None):
+                    chunk = await self.sound.get()
+            except TimeoutError:
+                chunk = None
+            try:
+                work = partial(self._ear.hear, *chunk) if chunk is not None else self._ear.finish
+                facts = await loop.run_in_executor(self._ear_thread, work)
             except Exception as error:  # noqa: BLE001 - told, and the conversation goes on
                 _log.exception("the ear failed on a chunk of sound")
                 self.emit(BidiErrorEvent(error))
@@ -278,8 +287,10 @@ class _Link:
             for fact in facts:
                 match fact:
                     case SpeechBegan():
+                        self._silent.clear()
                         self.emit(UserSpeechEvent(True))
                     case SpeechEnded():
+                        self._silent.set()
                         self.emit(UserSpeechEvent(False))
                     case Utterance(recognition, length_s):
                         self._heard(recognition, length_s)
@@ -343,6 +354,7 @@ class _Link:
     async def _talk(self) -> None:
         while True:
             text = await self._sayings.get()
+            await self._silent.wait()  # what is owed is said when the user has finished
             response_id = f"response-{uuid4().hex[:12]}"
             task = asyncio.create_task(self._say(response_id, text))
             self._response = response_id, task

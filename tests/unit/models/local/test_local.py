@@ -238,6 +238,24 @@ async def test_it_hears_while_it_speaks_and_loses_no_owed_result():
         assert said(await talk.response() + await talk.response()) == ["42 rows.", "Hello. What can I do for you?"]
 
 
+async def test_what_is_owed_is_not_said_over_the_user():
+    async with Conversation("hello") as talk:
+        await talk.hear(silence(0.3) + voice(0.5))
+        await talk.until(lambda event: event.type == "user_speech")
+        await talk.model.send(BidiTextInputEvent("thank you"))
+        await talk.hear(silence(0.8))
+        events = await talk.response()
+    assert kinds(events)[:3] == ["user_speech", "transcript_stream", "response_start"]
+    assert said(events)[0] == "hello"
+
+
+async def test_a_microphone_that_goes_away_ends_the_utterance(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("backchannel.models.local.local._STALLED_S", 0.01)
+    async with Conversation("hello") as talk:
+        await talk.model.send(BidiAudioInputEvent.from_data(silence(0.3) + voice(0.5), 16000))
+        assert said(await talk.response()) == ["hello", "Hello. What can I do for you?"]
+
+
 async def test_synthesis_does_not_run_ahead_of_a_slow_reader():
     async with Conversation() as talk:
         await talk.model.send(BidiTextInputEvent("hello"))
