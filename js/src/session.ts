@@ -3,7 +3,7 @@
 import { AudioEngine, type CaptureSettings } from "./audio/engine";
 import { Client } from "./client";
 import { identity, remember, remembered, type WidgetModel } from "./host";
-import { applyOps, type Conversation, EMPTY, fromSnapshot } from "./state";
+import { applyOps, type Conversation, EMPTY, fromSnapshot, isNews } from "./state";
 import { type Kernel, type Microphone, type Sound, type Status, status } from "./status";
 import { isObject, type Op, samplesOf, type ToPage, VERSION } from "./wire";
 
@@ -184,6 +184,11 @@ export class Session extends EventTarget {
 
   #welcome(seq: number, snapshot: Record<string, unknown>): void {
     this.#outdated = isObject(snapshot) && snapshot.version !== undefined && snapshot.version !== VERSION;
+    if (!isNews(this.conversation, seq)) {
+      this.client.acknowledge(true);
+      this.#changed();
+      return;
+    }
     this.conversation = fromSnapshot(snapshot, seq);
     this.#engine.flush(this.conversation.gen);
     this.#owned();

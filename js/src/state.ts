@@ -44,6 +44,11 @@ export function fromSnapshot(snapshot: unknown, seq: number | null): Conversatio
   };
 }
 
+/** Whether a Welcome of this number tells something new; one that was sent twice must not take back what came after. */
+export function isNews(now: Conversation, seq: number): boolean {
+  return now.seq === null || seq > now.seq;
+}
+
 export interface Applied {
   next: Conversation;
   /** The operations that were new, in order. */

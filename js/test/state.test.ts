@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { applyOps, EMPTY, fromSnapshot } from "../src/state";
+import { applyOps, EMPTY, fromSnapshot, isNews } from "../src/state";
 import type { Caption, Op } from "../src/wire";
 
 const caption = (id: string, text = id, more: Partial<Caption> = {}): Op => ({
@@ -26,6 +26,12 @@ test("an operation that came before is not applied again, the new ones behind it
   expect(fresh).toEqual([caption("a1")]);
   expect(next.captions.map((known) => known.id)).toEqual(["u1", "a1"]);
   expect(next.seq).toBe(3);
+});
+
+test("a welcome that is sent again does not take back what came after it", () => {
+  expect(isNews(EMPTY, 0)).toBe(true);
+  const later = applyOps(start, 1, [{ op: "owner", client: "b" }]).next;
+  expect([0, 1, 2].map((seq) => isNews(later, seq))).toEqual([false, false, true]);
 });
 
 test("nothing is applied over a gap", () => {

@@ -30,5 +30,7 @@ def test_the_tutorial_runs_and_is_saved_without_outputs(path, tmp_path):
         if output.output_type == "error" or output.get("name") == "stderr"
     ]
     assert errors == []
-    shown = [output for cell in notebook.cells for output in cell.get("outputs", []) if "text/html" in output.get("data", {})]
+    shown = [
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "text/html" in output.get("data", {})
+    ]
     assert len(shown) >= 2

@@ -153,10 +153,15 @@ class _Decoders:
 
     def mean(self, sound: bytes) -> str:
         """Return the mean cepstrum: microphone and room, to be taken off."""
-        self._means.start_utt()
-        self._means.process_raw(sound, no_search=False, full_utt=True)
-        self._means.end_utt()
-        return str(self._means.get_cmn(False))
+        total, weight = np.zeros(0), 0
+        for start in range(0, len(sound), _CHUNK):
+            piece = sound[start : start + _CHUNK]
+            self._means.start_utt()
+            self._means.process_raw(piece, no_search=False, full_utt=True)
+            self._means.end_utt()
+            part = np.array([float(value) for value in self._means.get_cmn(False).split(",")]) * len(piece)
+            total, weight = (total + part if weight else part), weight + len(piece)
+        return ",".join(f"{value:.4f}" for value in total / weight)
 
     def begin(self, mean: str) -> None:
         self.end()
