@@ -283,8 +283,15 @@ class BidiAudioStreamEvent(_AudioEvent):
 
     @property
     def samples(self) -> int:
-        """How many samples per channel the chunk holds (``pcm`` only)."""
-        return len(self.data) // (2 * int(self["channels"]))
+        """How many samples per channel the chunk holds; told from its length, 0 for other formats than ``pcm``."""
+        if self["format"] != "pcm":
+            return 0
+        if self._data is not None:
+            size = len(self._data)
+        else:
+            audio: str = self["audio"]
+            size = len(audio) // 4 * 3 - (2 if audio.endswith("==") else audio.endswith("="))
+        return int(size // (2 * self["channels"]))
 
 
 class BidiTranscriptStreamEvent(TypedEvent):

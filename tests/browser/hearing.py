@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from backchannel.audio.resample import resample
 from tests.support.chrome import RATE
 
-__all__ = ["first_heard", "likeness", "sentences"]
+__all__ = ["NOT_THERE", "THERE", "first_heard", "likeness", "sentences"]
 
 Samples = NDArray[np.int16]
 Floats = NDArray[np.float64]
 WINDOW = RATE // 2
+# Likeness of what was said and heard is near 1; of other words in the same voice, near 0.55.
+THERE, NOT_THERE = 0.85, 0.7
 
 
 def likeness(recording: Samples, rate: int, said: bytes) -> float:

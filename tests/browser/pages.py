@@ -223,8 +223,11 @@ class NotebookPage:
         """What the page shows, for the report of a test that failed."""
         if self.page.is_closed():
             return f"{self.notebook}: closed"
+        events = [str(item) for name in ("state", "flushed") for item in self.recorded(name)[-20:]]
         log = self.lab.log.read_text(errors="replace").splitlines()[-20:]
-        return "\n".join((self.notebook, self.page.locator(".jp-Notebook").inner_text(), *self.console[-20:], *log))
+        return "\n".join(
+            (self.notebook, self.page.locator(".jp-Notebook").inner_text(), *events, *self.console[-20:], *log)
+        )
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

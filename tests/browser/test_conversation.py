@@ -13,7 +13,7 @@ from tests.support.lab import Lab
 
 from .cells import LOAD, TALK, research
 from .conftest import Opener
-from .hearing import first_heard, likeness, sentences
+from .hearing import NOT_THERE, THERE, first_heard, likeness, sentences
 from .pages import Board, Voice
 
 pytestmark = pytest.mark.browser
@@ -61,7 +61,7 @@ def test_the_shipped_notebook_can_be_talked_to(
     order = []
     for text in (started, told):
         said = model.speak(sentences(text)[0])
-        assert likeness(recording, rate, said) > 0.8, text
+        assert likeness(recording, rate, said) > THERE, text
         order.append(first_heard(recording, rate, said))
     assert order == sorted(order)
 
@@ -69,13 +69,13 @@ def test_the_shipped_notebook_can_be_talked_to(
     assert "square meter of desert" in html
     assert "square meter of desert" in text
     assert "done" in text
-    assert "Started" in _bundle(notebook.saved(), TALKING)[0]
+    assert started in _bundle(notebook.saved(), TALKING)[0]
 
     notebook.page.close()
     lab.end_kernels()
     again = open_notebook(notebook.notebook)
     again.page.wait_for_function("!document.querySelector('.jp-Notebook').textContent.includes('Loading widget')")
-    for cell, part in ((TOOL, "square meter of desert"), (TALKING, "Started")):
+    for cell, part in ((TOOL, "square meter of desert"), (TALKING, started)):
         assert again.cell(cell).locator(".jp-OutputArea").get_by_text(part).filter(visible=True).count() == 1
     assert again.page.get_by_text("Error displaying widget").filter(visible=True).count() == 0
 
@@ -103,9 +103,9 @@ def test_the_voice_falls_silent_when_it_is_interrupted(
     model = FliteSpeech()
     said = np.frombuffer(model.speak(answer), dtype="<i2")
     length = len(said) // 4
-    assert likeness(recording, rate, said[:length].tobytes()) > 0.6
-    assert likeness(recording, rate, said[-length:].tobytes()) < 0.4
-    assert likeness(recording, rate, model.speak(sentences(started)[0])) > 0.8
+    assert likeness(recording, rate, said[:length].tobytes()) > THERE
+    assert likeness(recording, rate, said[-length:].tobytes()) < NOT_THERE
+    assert likeness(recording, rate, model.speak(sentences(started)[0])) > THERE
 
 
 def test_a_muted_microphone_is_not_heard(open_notebook: Opener, microphone: Microphone, user: FliteSpeech) -> None:

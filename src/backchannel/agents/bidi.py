@@ -6,7 +6,7 @@ import asyncio
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..errors import AgentStateError
 from ..events import BidiInputEvent, BidiOutputEvent, Heard, PlayerReady, input_event
@@ -151,7 +151,7 @@ class BidiAgent:
         event = input_event(input_data)
         await self._on_its_loop(conversation, lambda: conversation.send(event))
 
-    async def receive(self) -> AsyncGenerator[BidiOutputEvent, None]:
+    def receive(self) -> AsyncGenerator[BidiOutputEvent, None]:
         """Yield what happens: the model's voice and words, tool calls and results, background tasks, interruptions.
 
         One reader at a time. Ends with the conversation.
@@ -162,8 +162,7 @@ class BidiAgent:
         conversation = self._running("receiving")
         if asyncio.get_running_loop() is not conversation.loop:
             raise AgentStateError("receive() must be read on the event loop that started the agent")
-        async for event in conversation.receive():
-            yield event  # type: ignore[misc]
+        return cast("AsyncGenerator[BidiOutputEvent, None]", conversation.receive())
 
     async def stop(self) -> None:
         """End the conversation, wait for what is under way, and close the connection. Safe to call at any time."""

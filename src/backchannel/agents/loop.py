@@ -160,8 +160,13 @@ class BidiLoop:
     async def receive(self) -> AsyncGenerator[TypedEvent, None]:
         playback = self.conversation.playback
         while (event := await self.stream.get()) is not None:
-            if isinstance(event, BidiAudioStreamEvent) and not playback.tracked and event.response_id is not None:
-                self._feed(AudioHandedOut(event.response_id, event.samples if event["format"] == "pcm" else 0))
+            if (
+                isinstance(event, BidiAudioStreamEvent)
+                and event.response_id is not None
+                and not playback.tracked
+                and not self.conversation.handed_out(event)
+            ):
+                self._feed(AudioHandedOut(event.response_id, event.samples))
             yield event
 
     def take(self, fact: Heard | PlayerReady) -> None:
@@ -186,6 +191,9 @@ class BidiLoop:
     def _feed(self, fact: object) -> None:
         if self._closing:
             return
+        if isinstance(fact, BidiAudioStreamEvent) and self.conversation.goes_on(fact, self._loop.time()):
+            self._emit(fact)
+            return
         if isinstance(fact, BidiConnectionStartEvent):
             self._connection_id = str(fact["connection_id"])
         self._execute(self.conversation.handle(fact, self._loop.time()))
@@ -197,12 +205,12 @@ class BidiLoop:
         self._restart_when_free()
 
     def _execute(self, commands: list[Command]) -> None:
-        flushed = [command.response_id for command in commands if isinstance(command, Flush)]
         for command in commands:
             match command:
                 case Publish(event, overtakes):
                     self._publish(event, overtakes)
                     if isinstance(event, BidiInterruptionEvent):
+                        flushed = [item.response_id for item in commands if isinstance(item, Flush)]
                         self._hook(InterruptionHook(self._agent, event["reason"], flushed[0] if flushed else None))
                 case AppendMessage(message):
                     self._agent.messages.append(message)

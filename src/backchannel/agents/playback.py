@@ -77,7 +77,11 @@ class Playback:
     @property
     def remaining_s(self) -> float:
         """How long what is generated but not yet heard takes to play, seconds."""
-        return sum(max(0, response.generated - response.heard) for response in self.active) / self.rate
+        samples = 0
+        for response in self._responses.values():
+            if response.generated > response.heard and response.active:
+                samples += response.generated - response.heard
+        return samples / self.rate
 
     def said(self, response_id: str, text: str) -> None:
         """The model wrote ``text``, which belongs to the audio that it sends from here on."""
@@ -91,6 +95,14 @@ class Playback:
         response.stalled = False
         if response.finished:
             response.complete = response.finished = False
+
+    def goes_on(self, response_id: str, samples: int) -> bool:
+        """The model sent more of a response that is being spoken; False if it is not, and nothing was counted."""
+        response = self._responses.get(response_id)
+        if response is None or not response.active:
+            return False
+        response.generated += samples
+        return True
 
     def completed(self, response_id: str) -> None:
         """The model will send no more of a response."""
