@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such benchmark: {', '.join(unknown)}; known are {', '.join(SUBJECTS)}")
     if options.runs < 1:
         parser.error(f"--runs must be 1 or more, not {options.runs}")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(machine())
     outcomes: list[Outcome] = []
     for name in options.names or SUBJECTS:

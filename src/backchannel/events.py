@@ -256,7 +256,7 @@ class BidiResponseStartEvent(TypedEvent):
 class BidiAudioStreamEvent(_AudioEvent):
     """A chunk of the model's voice. ``response_id`` is an attribute only, None where the model names none."""
 
-    __slots__ = ("response_id",)
+    __slots__ = ("_samples", "response_id")
 
     def __init__(
         self,
@@ -269,6 +269,7 @@ class BidiAudioStreamEvent(_AudioEvent):
             type="bidi_audio_stream", audio=audio, format=format, sample_rate=sample_rate, channels=channels
         )
         self._data = None
+        self._samples: int | None = None
         self.response_id: str | None = None
 
     @classmethod
@@ -284,14 +285,11 @@ class BidiAudioStreamEvent(_AudioEvent):
     @property
     def samples(self) -> int:
         """How many samples per channel the chunk holds; told from its length, 0 for other formats than ``pcm``."""
-        if self["format"] != "pcm":
-            return 0
-        if self._data is not None:
-            size = len(self._data)
-        else:
+        if self._samples is None:
             audio: str = self["audio"]
             size = len(audio) // 4 * 3 - (2 if audio.endswith("==") else audio.endswith("="))
-        return int(size // (2 * self["channels"]))
+            self._samples = size // (2 * self["channels"]) if self["format"] == "pcm" else 0
+        return self._samples
 
 
 class BidiTranscriptStreamEvent(TypedEvent):

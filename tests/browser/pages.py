@@ -255,14 +255,12 @@ class Voice:
             "(states) => states.includes(document.querySelector('.bc-voice')?.dataset.state)", arg=list(states)
         )
 
-    @property
-    def state(self) -> str:
-        return self.root.get_attribute("data-state") or ""
-
-    @property
-    def sentence(self) -> str:
-        """What the widget says about its state."""
-        return self.root.get_by_role("status").inner_text()
+    def wait_pressed(self, pressed: bool) -> None:
+        """Wait until the microphone button is down, or up."""
+        self._page.wait_for_function(
+            "(pressed) => document.querySelector('.bc-voice .bc-mic')?.getAttribute('aria-pressed') === pressed",
+            arg=str(pressed).lower(),
+        )
 
     def wait_sentence(self, part: str) -> None:
         """Wait until what the widget says about its state has this in it."""
@@ -286,6 +284,14 @@ class Voice:
             arg=[role, [part.lower() for part in parts], after],
         )
         return str(found.json_value())
+
+    def wait_heard(self, text: str) -> None:
+        """Wait until an answer has been played to its end."""
+        self._page.wait_for_function(
+            """(text) => [...document.querySelectorAll(".bc-voice .bc-assistant:not(.bc-partial):not(.bc-unheard)")]
+                .some((line) => line.querySelector(".bc-words").textContent === text)""",
+            arg=text,
+        )
 
     def listen(self, device: Microphone, lines: Sequence[tuple[float, bytes]]) -> None:
         """Press the microphone; once the model hears, the device says each line, (seconds from now, samples)."""

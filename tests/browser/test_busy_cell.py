@@ -33,8 +33,7 @@ def test_a_conversation_goes_on_while_a_cell_is_busy(
     started = voice.wait_caption("assistant", "started")
     board.wait_status("running")
     board.wait_value(5)
-    voice.wait_state("speaking")
-    voice.wait_state("listening")
+    voice.wait_heard(started)
     recording, rate = voice.played()
     assert likeness(recording, rate, FliteSpeech().speak(sentences(started)[0])) > THERE
     board.row().get_by_role("button", name="Cancel").click()

@@ -55,7 +55,7 @@ def test_the_shipped_notebook_can_be_talked_to(
     assert len(set(values)) > 20
     assert values[-1] == 100
 
-    voice.wait_state("listening")
+    voice.wait_heard(told)
     recording, rate = voice.played()
     model = FliteSpeech()
     order = []
@@ -98,7 +98,7 @@ def test_the_voice_falls_silent_when_it_is_interrupted(
     assert flushed[0]["dropped"] - flushed[0]["received"] < 100
 
     started = voice.wait_caption("assistant", "started")
-    voice.wait_state("listening")
+    voice.wait_heard(started)
     recording, rate = voice.played()
     model = FliteSpeech()
     said = np.frombuffer(model.speak(answer), dtype="<i2")

@@ -48,12 +48,10 @@ def _converse(notebook: NotebookPage, sentence: str) -> None:
     voice, board = Voice(notebook), Board(notebook, 1)
     voice.microphone.click()
     voice.wait_sentence(sentence)
-    assert voice.microphone.get_attribute("aria-pressed") == "false"
+    voice.wait_pressed(False)
     voice.say("research solar power")
     assert voice.wait_caption("user", "research") == "research solar power"
     board.wait_status("done")
-    voice.wait_caption("assistant", FACT)
-    voice.wait_state("speaking")
-    voice.wait_state("listening", "error")
+    voice.wait_heard(voice.wait_caption("assistant", FACT))
     recording, rate = voice.played()
     assert likeness(recording, rate, FliteSpeech().speak(FACT)) > THERE

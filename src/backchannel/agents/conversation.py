@@ -150,37 +150,34 @@ class Conversation:
                 self._commands.append(Publish(fact))
         return self._settle()
 
-    def goes_on(self, event: BidiAudioStreamEvent, now: float) -> bool:
+    def goes_on(self, event: BidiAudioStreamEvent) -> bool:
         """Take in more of the voice that is being spoken, the most frequent fact, where nothing else is to be done.
 
         True if the event is to be published, and that is all. False if it was not taken in: `handle` it.
         """
-        response_id = event.response_id
-        if response_id is None or response_id != self._generating or self._waiting:
+        response_id = self._generating
+        if response_id is None or event.response_id not in (None, response_id) or self._waiting():
             return False
         if not self.playback.goes_on(response_id, event.samples):
             return False
-        self._stalls_at = now + self.playback.remaining_s + SILENT_S
+        event.response_id = response_id
+        self._stalls_at = None
         return True
 
     def handed_out(self, event: BidiAudioStreamEvent) -> bool:
         """Take in that a reader took more of the voice that is being spoken; False as `goes_on`."""
         response_id = event.response_id
-        if response_id is None or response_id != self._generating or self._waiting:
+        if response_id is None or response_id != self._generating or self._waiting():
             return False
         self._deaf = False
-        self.playback.handed_out(response_id, event.samples)
-        return True
+        return self.playback.heard_on(response_id, event.samples)
 
-    @property
     def _waiting(self) -> bool:
         """Whether something waits for the next fact, whatever it is."""
-        return bool(
-            self.owed
-            or self._tellings
-            or self._held_results
-            or self._reply_until is not None
+        return (
+            self._reply_until is not None
             or self._speaking_until is not None
+            or bool(self.owed or self._tellings or self._held_results)
         )
 
     def tick(self, now: float) -> list[Command]:

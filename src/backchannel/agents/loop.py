@@ -191,7 +191,7 @@ class BidiLoop:
     def _feed(self, fact: object) -> None:
         if self._closing:
             return
-        if isinstance(fact, BidiAudioStreamEvent) and self.conversation.goes_on(fact, self._loop.time()):
+        if isinstance(fact, BidiAudioStreamEvent) and self.conversation.goes_on(fact):
             self._emit(fact)
             return
         if isinstance(fact, BidiConnectionStartEvent):

@@ -99,9 +99,18 @@ class Playback:
     def goes_on(self, response_id: str, samples: int) -> bool:
         """The model sent more of a response that is being spoken; False if it is not, and nothing was counted."""
         response = self._responses.get(response_id)
-        if response is None or not response.active:
+        if response is None or response.cut or response.finished or response.stalled:
             return False
         response.generated += samples
+        return True
+
+    def heard_on(self, response_id: str, samples: int) -> bool:
+        """A reader took more of a response that is being spoken; False as `goes_on`."""
+        response = self._responses.get(response_id)
+        if response is None or response.cut or response.finished or response.stalled or response.complete:
+            return False
+        if not self.tracked:
+            response.heard = min(response.heard + samples, response.generated)
         return True
 
     def completed(self, response_id: str) -> None:

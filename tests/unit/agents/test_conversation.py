@@ -314,15 +314,15 @@ def test_the_model_owes_an_answer_to_what_the_user_said_but_not_for_ever():
 
 def test_voice_that_goes_on_takes_the_short_way_only_where_nothing_else_waits():
     machine = conversation()
-    assert not machine.goes_on(audio(), 0.0)
+    assert not machine.goes_on(audio())
     machine.handle(BidiResponseStartEvent("r"), 0.0)
     machine.handle(audio(), 0.0)
-    assert machine.goes_on(audio(), 0.0)
+    assert machine.goes_on(audio())
     assert machine.playback.get("r").generated == 2 * 640
     machine.handle(finished(), 0.1)
-    assert not machine.goes_on(audio(), 0.1)
+    assert not machine.goes_on(audio())
     machine.handle(UserSpeechEvent(True), 0.2)
-    assert not machine.goes_on(audio(), 0.2)
+    assert not machine.goes_on(audio())
     assert machine.playback.get("r").generated == 2 * 640
 
 
@@ -443,7 +443,7 @@ class World:
             case "audio" if self.current is not None:
                 self.generated[self.current] += amount
                 chunk = audio(self.current, amount)
-                if not self.machine.goes_on(chunk, self.now):
+                if not self.machine.goes_on(chunk):
                     self.do(chunk)
             case "complete" if self.current is not None:
                 done, self.current = self.current, None
