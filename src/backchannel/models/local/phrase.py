@@ -199,9 +199,22 @@ def help_text(grammar: Grammar) -> str:
     text = f"You can say: {join(said, 'or')}."
     if more > 0:
         text += f" There {'is one more tool' if more == 1 else f'are {number_words(more)} more tools'}."
+    text += _alternatives(grammar.tools[0])
     if grammar.knows_tasks:
         text += " While something runs, ask how far it is, or say cancel task one."
     return text
+
+
+def _alternatives(tool: SpokenTool) -> str:
+    """Name what can be said instead of the value in a tool's example."""
+    slot = next((slot for slot in tool.slots if slot.required and len(slot.values) > 1), None)
+    if slot is None:
+        return ""
+    first, *others = (" ".join(ways[0]) for ways, _ in slot.values)
+    named, rest = others[:_EXAMPLES], len(others) - _EXAMPLES
+    if rest > 0:
+        named.append("one other" if rest == 1 else f"{number_words(rest)} others")
+    return f" Instead of {first}, also {join(named, 'or')}."
 
 
 def example(tool: SpokenTool) -> str:

@@ -140,6 +140,12 @@ def test_help_names_commands_that_are_understood():
         assert understand(phrase.example(tool), grammar).tool == tool.name
 
 
+def test_help_names_other_values_of_the_first_tool_and_counts_the_rest():
+    topics = ["solar power", "wind", "waves", "tides", "coal", "gas"]
+    said = phrase.help_text(Grammar([spec("research", topic={"enum": topics})]))
+    assert "Instead of solar power, also wind, waves, tides or two others." in said
+
+
 def test_help_counts_the_tools_that_it_does_not_name():
     assert "There is one more tool." in phrase.help_text(Grammar([spec(f"tool_{n}") for n in range(4)]))
     assert "There are two more tools." in phrase.help_text(Grammar([spec(f"tool_{n}") for n in range(5)]))
