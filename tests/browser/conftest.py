@@ -77,8 +77,9 @@ def open_notebook(lab: Lab, chrome: Chrome, request: pytest.FixtureRequest) -> I
         context: BrowserContext | None = None,
         browser: Browser | None = None,
         permissions: Sequence[str] = ("microphone",),
+        name: str = f"{re.sub(r'[^a-z_]+', '-', request.node.name)}.ipynb",
     ) -> NotebookPage:
-        name = notebook if isinstance(notebook, str) else f"{re.sub(r'[^a-z_]+', '-', request.node.name)}.ipynb"
+        name = notebook if isinstance(notebook, str) else name
         if isinstance(notebook, Path):
             shutil.copy(notebook, lab.notebooks / name)
         elif not isinstance(notebook, str):

@@ -237,6 +237,7 @@ class NotebookPage:
         """Change JupyterLab's theme, "JupyterLab Dark" or "JupyterLab Light"."""
         self.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
         self.page.wait_for_function("(name) => document.body.dataset.jpThemeName === name", arg=name)
+        self.page.wait_for_function("!document.getElementById('jupyterlab-splash')")
 
 
 class Voice:
