@@ -102,7 +102,7 @@ export function status(facts: Facts): Status {
   }
   if (!facts.welcomed) return show("connecting", "Waiting for the kernel.", { enabled: false });
   if (facts.owner === "other") {
-    return show(facts.state, "In use in another tab or widget.", { offer: "take", pressed: false });
+    return show("off", "In use in another tab or widget.", { offer: "take", pressed: false });
   }
   if (facts.state === "error") return show("error", facts.detail || SENTENCES.error);
   const sound = SOUND[facts.sound];
@@ -114,7 +114,7 @@ export function status(facts: Facts): Status {
   if (microphone && (facts.state === "off" || facts.state === "listening")) return show("error", microphone);
   if (facts.microphone === "asking") return show("connecting", "Allow the microphone in the browser's question.");
   if (mine && facts.microphone === "none" && facts.state === "listening") {
-    return show("listening", facts.detail || "Type below, or press the microphone to talk.");
+    return show("listening", "Type below, or press the microphone to talk.");
   }
   return show(facts.state, facts.detail || SENTENCES[facts.state]);
 }

@@ -42,6 +42,7 @@ export function voiceView(root: HTMLElement, session: Session, signal: AbortSign
 
   const notices = element("ul", "bc-notices", { "aria-label": "Notices" });
   const log = element("div", "bc-log", { role: "log", "aria-label": "Conversation", tabindex: 0 });
+  stayAtEnd(log, signal);
   const text = element("input", "bc-text", {
     type: "text",
     placeholder: "Type instead of talking",
@@ -162,8 +163,23 @@ function drawNotices(list: HTMLElement, notices: readonly string[]): void {
   list.replaceChildren(...notices.map((text) => element("li", "", {}, text)));
 }
 
+/** Keep the end of a log in sight when its size changes, unless somebody has scrolled away from it. */
+function stayAtEnd(log: HTMLElement, signal: AbortSignal): void {
+  let stays = true;
+  log.addEventListener("scroll", () => (stays = atEnd(log)), { signal });
+  const observer = new ResizeObserver(() => {
+    if (stays) log.scrollTop = log.scrollHeight;
+  });
+  observer.observe(log);
+  signal.addEventListener("abort", () => observer.disconnect());
+}
+
+function atEnd(log: HTMLElement): boolean {
+  return log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+}
+
 function drawCaptions(log: HTMLElement, shown: Map<string, HTMLElement>, captions: readonly Caption[]): void {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const stays = atEnd(log);
   const ids = new Set(captions.map((caption) => caption.id));
   for (const [id, line] of shown) {
     if (ids.has(id)) continue;
@@ -182,7 +198,7 @@ function drawCaptions(log: HTMLElement, shown: Map<string, HTMLElement>, caption
     setText(line.lastElementChild as HTMLElement, caption.text);
   }
   log.hidden = captions.length === 0;
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  if (stays) log.scrollTop = log.scrollHeight;
 }
 
 function microphoneIcon(): SVGSVGElement {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..hooks import BidiMessageAddedEvent
 from ..messages import Message, ToolResult, ToolUse, tool_pair
-from .loop import run_with_hooks
+from .calls import run_with_hooks
 
 if TYPE_CHECKING:
     from .bidi import BidiAgent

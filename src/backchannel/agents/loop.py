@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ..commands import (
@@ -42,7 +43,6 @@ from ..events import (
     ConnectionLost,
     Heard,
     PlayerReady,
-    ToolCancelEvent,
     ToolFinished,
     ToolResultEvent,
     TypedEvent,
@@ -51,18 +51,16 @@ from ..events import (
 from ..hooks import (
     BidiAfterConnectionRestartEvent,
     BidiAfterInvocationEvent,
-    BidiAfterToolCallEvent,
     BidiBeforeConnectionRestartEvent,
     BidiBeforeInvocationEvent,
-    BidiBeforeToolCallEvent,
     BidiHookEvent,
     BidiMessageAddedEvent,
 )
 from ..hooks import BidiInterruptionEvent as InterruptionHook
 from ..messages import ToolResult, ToolUse
 from ..models.realtime import CancelsResponses, TruncatesResponses, UpdatesTools
-from ..tools import run_tool
 from .background import BackgroundTasks
+from .calls import run_with_hooks
 from .conversation import Conversation
 from .playback import Playback
 from .stream import EventStream
@@ -221,17 +219,15 @@ class BidiLoop:
                     self._calls[tool_use["toolUseId"]] = self._connection
                     self._spawn(self._run_tool(tool_use), f"backchannel-tool-{tool_use['name']}")
                 case SendResult(result, task):
-                    self._outbox.put_nowait(lambda result=result, task=task: self._send_result(result, task))  # type: ignore[misc]
+                    self._outbox.put_nowait(partial(self._send_result, result, task))
                 case Announce(text, tasks):
-                    self._outbox.put_nowait(lambda text=text, tasks=tasks: self._announce(text, tasks))  # type: ignore[misc]
+                    self._outbox.put_nowait(partial(self._announce, text, tasks))
                 case CancelResponse(response_id):
                     if isinstance(self._agent.model, CancelsResponses):
-                        cancel = self._agent.model.cancel_response
-                        self._outbox.put_nowait(lambda cancel=cancel, rid=response_id: cancel(rid))  # type: ignore[misc]
+                        self._outbox.put_nowait(partial(self._agent.model.cancel_response, response_id))
                 case Truncate(response_id, samples):
                     if isinstance(self._agent.model, TruncatesResponses):
-                        truncate = self._agent.model.truncate_response
-                        self._outbox.put_nowait(lambda cut=truncate, rid=response_id, n=samples: cut(rid, n))  # type: ignore[misc]
+                        self._outbox.put_nowait(partial(self._agent.model.truncate_response, response_id, samples))
                 case Flush():
                     pass  # Players flush on the interruption event, which overtakes the audio in the stream.
                 case Told(tasks):
@@ -421,64 +417,14 @@ class BidiLoop:
             return
         async with agent.tool_executor.slot():
             try:
-                event = await self.run_with_hooks(tool_use, self._state, self._emit)
+                event = await run_with_hooks(agent, tool_use, self._state, self._emit)
             except Exception as error:  # noqa: BLE001 - a raising hook goes to receive()
                 self.stream.fail(error)
                 return
-        if not isinstance(event, ToolResultEvent):
-            return
         self._feed(ToolFinished({**tool_use, "toolUseId": call_id}, event))
         self._background.answered(call_id, acknowledged=event.task is not None)
-
-    async def run_with_hooks(
-        self, tool_use: ToolUse, invocation_state: dict[str, Any], emit: Callable[[TypedEvent], None]
-    ) -> ToolResultEvent:
-        """Run a tool between its hooks, and return what it produced."""
-        return await run_with_hooks(self._agent, tool_use, invocation_state, emit)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
-
-
-async def run_with_hooks(
-    agent: BidiAgent, tool_use: ToolUse, invocation_state: dict[str, Any], emit: Callable[[TypedEvent], None]
-) -> ToolResultEvent:
-    """Run a tool between its hooks, hand its intermediate events to ``emit``, and return what it produced."""
-    state = {
-        **invocation_state,
-        "agent": agent,
-        "model": agent.model,
-        "messages": agent.messages,
-        "system_prompt": agent.system_prompt,
-        "tool_config": {"tools": [{"toolSpec": spec} for spec in agent.tool_registry.specs()]},
-    }
-    call_id = tool_use["toolUseId"]
-    before = BidiBeforeToolCallEvent(agent, agent.tool_registry.get(tool_use["name"]), tool_use, state)
-    await agent.hooks.invoke_callbacks_async(before)
-    tool, used = before.selected_tool, before.tool_use
-    cancelled: str | None = None
-    if before.cancel_tool:
-        cancelled = before.cancel_tool if isinstance(before.cancel_tool, str) else "tool cancelled by user"
-        emit(ToolCancelEvent(used, cancelled))
-        event = ToolResultEvent(_failed(call_id, cancelled))
-    elif tool is None:
-        known = ", ".join(agent.tool_names) or "none"
-        event = ToolResultEvent(_failed(call_id, f"Unknown tool: {used['name']}. Known tools: {known}."))
-    else:
-        event = ToolResultEvent(_failed(call_id, f"Error: {used['name']} ended without a result"))
-        async for item in run_tool(tool, used, state):
-            if isinstance(item, ToolResultEvent):
-                event = item
-            else:
-                emit(item)
-    exception = event.exception if isinstance(event.exception, Exception) else None
-    after = BidiAfterToolCallEvent(agent, tool, used, state, event["tool_result"], exception, cancelled)
-    await agent.hooks.invoke_callbacks_async(after)
-    result: ToolResult = {**after.result, "toolUseId": call_id}
-    return ToolResultEvent(result, exception, event.task)
-
-
-def _failed(call_id: str, text: str) -> ToolResult:
-    return {"toolUseId": call_id, "status": "error", "content": [{"text": text}]}

@@ -150,6 +150,10 @@ class Hub:
         """The board of the cell that declared a tool."""
         return self._board_of_tool.get(tool_name)
 
+    def board_in(self, cell: str) -> Board | None:
+        """The board of a cell, if it declared a tool before."""
+        return self._boards.get(cell)
+
     def adopt(self, tools: list[AsyncTool], cell: str) -> Board | None:
         """Give tools that no cell declared a board in this one; None if there are none."""
         homeless = [tool for tool in tools if tool.tool_name not in self._board_of_tool]

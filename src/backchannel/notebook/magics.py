@@ -96,6 +96,18 @@ class BackchannelMagics(Magics):
         --announce WHEN    when the voice tells a result: when_free (default), at_once, never
         --workers N        how many runs of this tool go on at the same time; more of them wait
         """
+        try:
+            tool = self._declare(line, cell)
+        except UsageError:
+            # The old tool works on, and so do its rows.
+            board = self.hub.board_in(self.hub.cell())
+            if board is not None:
+                board.show()
+            raise
+        self.hub.declare(tool, self.hub.cell() or f"tool:{tool.tool_name}").show()
+
+    def _declare(self, line: str, cell: str) -> AsyncTool:
+        """Run the cell and make its function a tool; on a failure nothing has changed."""
         options = _TOOL.read(line)
         if options.workers is not None and options.workers < 1:
             raise UsageError(f"%%async_tool: --workers must be 1 or more, not {options.workers}.")
@@ -122,7 +134,7 @@ class BackchannelMagics(Magics):
         names[found.name] = self._seen[tool.tool_name] = tool
         for notice in found.notices:
             print(f"Note: {notice}")  # noqa: T201
-        self.hub.declare(tool, self.hub.cell() or f"tool:{tool.tool_name}").show()
+        return tool
 
     @line_magic
     def talk(self, line: str) -> None:

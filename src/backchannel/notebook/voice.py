@@ -210,7 +210,7 @@ class Voice:
 
     def _owner_changed(self) -> None:
         owner = self._owner
-        self._machine.owned(bool(owner.client), microphone=owner.microphone, vanished=bool(owner.vanished))
+        self._machine.owned(bool(owner.client), vanished=bool(owner.vanished))
         self._post({"op": "owner", "client": owner.client})
         if owner.client:
             # What the page before did not play is played here.

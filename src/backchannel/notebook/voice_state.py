@@ -21,7 +21,6 @@ class VoiceMachine:
         self._link: Link = "off"
         self._sentence = ""
         self._owned = False
-        self._microphone = False
         self._vanished = False
         self._awaiting = False
         self._user_speaks = False
@@ -49,8 +48,6 @@ class VoiceMachine:
             return self._sentence
         if state == "paused":
             return "The page that heard and spoke is gone. The conversation goes on when it is back, or in any page."
-        if state == "listening" and not self._microphone:
-            return "No microphone: type what you want to say."
         return ""
 
     @property
@@ -81,9 +78,9 @@ class VoiceMachine:
         self._quiet()
         self._link, self._sentence = "off", ""
 
-    def owned(self, owned: bool, *, microphone: bool = False, vanished: bool = False) -> None:
+    def owned(self, owned: bool, *, vanished: bool = False) -> None:
         """A page hears and speaks, or none; ``vanished`` when it went without a word."""
-        self._owned, self._microphone, self._vanished = owned, owned and microphone, vanished and not owned
+        self._owned, self._vanished = owned, vanished and not owned
         if not owned:
             self._user_speaks = False
 

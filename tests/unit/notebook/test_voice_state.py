@@ -9,7 +9,7 @@ from backchannel.notebook.wire import STATES
 
 def listening() -> VoiceMachine:
     machine = VoiceMachine()
-    machine.owned(True, microphone=True)
+    machine.owned(True)
     machine.connecting("Loading.")
     machine.connected()
     return machine
@@ -21,18 +21,11 @@ def test_it_is_off_before_anything_happened() -> None:
 
 def test_a_claim_leads_over_connecting_to_listening() -> None:
     machine = VoiceMachine()
-    machine.owned(True, microphone=True)
+    machine.owned(True)
     machine.connecting("Loading the voice, 40 percent.")
     assert (machine.state, machine.detail) == ("connecting", "Loading the voice, 40 percent.")
     machine.connected()
     assert (machine.state, machine.detail) == ("listening", "")
-
-
-def test_without_a_microphone_it_asks_to_type() -> None:
-    machine = listening()
-    machine.owned(True, microphone=False)
-    assert machine.state == "listening"
-    assert "type" in machine.detail
 
 
 def test_a_turn_goes_from_listening_over_thinking_and_speaking_back_to_listening() -> None:
@@ -92,7 +85,7 @@ def test_an_error_stays_with_its_sentence_until_the_next_try() -> None:
     machine = listening()
     machine.playing(True)
     machine.failed("The model did not answer.")
-    machine.owned(True, microphone=True)
+    machine.owned(True)
     assert (machine.state, machine.detail, machine.live) == ("error", "The model did not answer.", False)
     machine.connecting()
     machine.connected()
