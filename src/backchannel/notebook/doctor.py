@@ -125,7 +125,8 @@ def _interval(hub: Hub) -> Check:
     talking = any(voice.running for voice in hub.voices)
     if talking and not hub.interval.fast:
         return Check("switch interval", False, f"Threads take turns every {interval}; expected less during a talk.")
-    return Check("switch interval", True, f"Threads take turns every {interval}.")
+    rest = "" if talking else f", and every {1000 * hub.interval.FAST_S:g} ms while a conversation runs"
+    return Check("switch interval", True, f"Threads take turns every {interval}{rest}.")
 
 
 def _jupyter_paths(function: str, *arguments: str) -> list[str]:
