@@ -199,7 +199,12 @@ class BidiAgent:
                     item = await source()
                 except StopAsyncIteration:
                     return
-                await self.send(item)
+                try:
+                    await self.send(item)
+                except Exception:
+                    if self._conversation is not conversation:
+                        return  # Stopped meanwhile; the end of the events ends the run.
+                    raise
 
         async def write() -> None:
             async for event in self.receive():
@@ -210,8 +215,10 @@ class BidiAgent:
 
         errors: list[BaseException] = []
         tasks: list[asyncio.Task[None]] = []
+        conversation: BidiLoop | None = None
         try:
             await self.start(invocation_state)
+            conversation = self._conversation
             for channel in [*inputs, *outputs]:
                 if isinstance(channel, BidiInput | BidiOutput):
                     await channel.start(self)

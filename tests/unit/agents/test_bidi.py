@@ -548,6 +548,24 @@ async def test_run_takes_plain_functions():
 
 
 @virtual_time
+async def test_stopping_the_agent_ends_run_without_an_error_though_inputs_still_send():
+    class SlowToStop(ScriptedModel):
+        async def stop(self) -> None:
+            await asyncio.sleep(1)
+            await super().stop()
+
+    async def microphone() -> BidiAudioInputEvent:
+        await asyncio.sleep(0.02)
+        return BidiAudioInputEvent.from_data(b"\0\0", 16000)
+
+    agent = BidiAgent(SlowToStop())
+    running = asyncio.ensure_future(agent.run(inputs=[microphone], outputs=[]))
+    await asyncio.sleep(1)
+    await agent.stop()
+    await running
+
+
+@virtual_time
 async def test_cancelling_run_leaves_nothing_running():
     running = asyncio.ensure_future(BidiAgent(ScriptedModel()).run(inputs=[], outputs=[]))
     await asyncio.sleep(1)
