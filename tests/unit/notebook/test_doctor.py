@@ -28,7 +28,9 @@ def test_every_check_says_a_sentence() -> None:
         assert item.name
 
 
-@pytest.mark.parametrize(("version", "ok"), [("6.29.5", False), ("7.0.1", False), ("7.1.0", True), ("7.4.0", True), ("10.1", True)])
+@pytest.mark.parametrize(
+    ("version", "ok"), [("6.29.5", False), ("7.0.1", False), ("7.1.0", True), ("7.4.0", True), ("10.1", True)]
+)
 def test_an_old_ipykernel_is_named(monkeypatch: pytest.MonkeyPatch, version: str, ok: bool) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
     assert check("ipykernel").ok is ok
