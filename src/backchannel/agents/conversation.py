@@ -219,7 +219,7 @@ class Conversation:
         if self.playback.get(response_id).cut:
             return
         self._generating = response_id
-        self.playback.sent(response_id, event.samples if event["format"] == "pcm" else 0)
+        self.playback.sent(response_id, event.samples)
         self._commands.append(Publish(event))
 
     def _transcript(self, event: BidiTranscriptStreamEvent) -> None:

@@ -77,11 +77,7 @@ class Playback:
     @property
     def remaining_s(self) -> float:
         """How long what is generated but not yet heard takes to play, seconds."""
-        samples = 0
-        for response in self._responses.values():
-            if response.generated > response.heard and response.active:
-                samples += response.generated - response.heard
-        return samples / self.rate
+        return sum(response.generated - response.heard for response in self.active) / self.rate
 
     def said(self, response_id: str, text: str) -> None:
         """The model wrote ``text``, which belongs to the audio that it sends from here on."""
