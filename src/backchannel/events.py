@@ -19,6 +19,8 @@ from .messages import Message, Role, ToolResult, ToolUse
 __all__ = [
     "AnnouncementEvent",
     "AnnouncementFailed",
+    "ApprovalAnswerEvent",
+    "ApprovalRequestEvent",
     "AudioFormat",
     "AudioHandedOut",
     "BidiAudioInputEvent",
@@ -226,12 +228,15 @@ class BidiConnectionStartEvent(TypedEvent):
 
 
 class BidiConnectionRestartEvent(TypedEvent):
-    """A connection came to its limit and is made anew. ``timeout_error`` (the exception) is an attribute only."""
+    """A connection came to its limit and is made anew. ``timeout_error`` (the exception) is an attribute only.
+
+    ``turn_interrupted`` says that a response, or the user's unanswered turn, was cut off by it.
+    """
 
     __slots__ = ("timeout_error",)
 
-    def __init__(self, timeout_error: Exception) -> None:
-        super().__init__(type="bidi_connection_restart", message=str(timeout_error))
+    def __init__(self, timeout_error: Exception, turn_interrupted: bool = False) -> None:
+        super().__init__(type="bidi_connection_restart", message=str(timeout_error), turn_interrupted=turn_interrupted)
         self.timeout_error = timeout_error
 
 
@@ -410,6 +415,24 @@ class TaskUpdateEvent(TypedEvent):
         super().__init__(type="task_update", task=dict(task))
 
 
+class ApprovalRequestEvent(TypedEvent):
+    """A call waits for a person's yes or no (ours, not the seeds'); ``question`` is what to ask."""
+
+    __slots__ = ()
+
+    def __init__(self, approval_id: str, question: str, tool_use: ToolUse) -> None:
+        super().__init__(type="approval_request", approval_id=approval_id, question=question, tool_use=tool_use)
+
+
+class ApprovalAnswerEvent(TypedEvent):
+    """The call was approved or not (ours, not the seeds'); ``by`` says where the answer came from."""
+
+    __slots__ = ()
+
+    def __init__(self, approval_id: str, approved: bool, by: str, reason: str = "") -> None:
+        super().__init__(type="approval_answer", approval_id=approval_id, approved=approved, by=by, reason=reason)
+
+
 class ToolUseStreamEvent(TypedEvent):
     """The model calls a tool; ``current_tool_use`` is the whole call."""
 
@@ -477,6 +500,8 @@ BidiOutputEvent: TypeAlias = (
     | BidiErrorEvent
     | UserSpeechEvent
     | TaskUpdateEvent
+    | ApprovalRequestEvent
+    | ApprovalAnswerEvent
     | ToolUseStreamEvent
     | ToolStreamEvent
     | ToolResultEvent

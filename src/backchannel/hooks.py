@@ -28,9 +28,11 @@ __all__ = [
     "BidiBeforeConnectionRestartEvent",
     "BidiBeforeInvocationEvent",
     "BidiBeforeToolCallEvent",
+    "BidiHistoryReducedEvent",
     "BidiHookEvent",
     "BidiInterruptionEvent",
     "BidiMessageAddedEvent",
+    "BidiMessageAmendedEvent",
     "HookEvent",
     "HookProvider",
     "HookRegistry",
@@ -115,7 +117,7 @@ class BidiBeforeToolCallEvent(BidiHookEvent):
 
 @dataclass
 class BidiAfterToolCallEvent(BidiHookEvent):
-    """A tool has run, failed, or been cancelled. Writable: ``result``."""
+    """A tool has run, failed, or been cancelled. Writable: ``result``; ``retry``, True runs the tool once more."""
 
     selected_tool: AgentTool | None
     tool_use: ToolUse
@@ -123,9 +125,31 @@ class BidiAfterToolCallEvent(BidiHookEvent):
     result: ToolResult
     exception: Exception | None = None
     cancel_message: str | None = None
+    retry: bool = False
 
-    _writable = frozenset({"result"})
+    _writable = frozenset({"result", "retry"})
     _reversed = True
+
+
+@dataclass
+class BidiMessageAmendedEvent(BidiHookEvent):
+    """A message of the history was changed to what was heard of it, or shortened (ours, not the seeds').
+
+    ``message`` is the message as it is now; with ``removed`` it has left the history. ``index`` is where it stands,
+    or stood.
+    """
+
+    message: Message
+    index: int
+    removed: bool = False
+
+
+@dataclass
+class BidiHistoryReducedEvent(BidiHookEvent):
+    """The first ``count`` messages of the history were replaced by ``messages`` (ours, not the seeds')."""
+
+    count: int
+    messages: list[Message]
 
 
 @dataclass
