@@ -1,221 +1,44 @@
-"""The one vocabulary between model, agent and outputs.
-
-Public events are dicts with a ``type``: they pass ``json.dumps``, so ``websocket.send_json`` is an output.
-What JSON does not need (decoded bytes, the task behind a result) hangs on them as attributes.
-Facts that only state machines exchange are frozen dataclasses, named in the past tense.
-"""
+"""Output events: what the model, its tools and the agent report."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
-from .errors import InvalidInputError
-from .messages import Message, Role, ToolResult, ToolUse
+from ..messages import Message, Role, ToolResult, ToolUse
+from .base import AudioEvent, AudioFormat, Channels, SampleRate, TypedEvent
+from .facts import TaskStarted
 
 __all__ = [
-    "AnnouncementEvent",
-    "AnnouncementFailed",
     "ApprovalAnswerEvent",
     "ApprovalRequestEvent",
-    "AudioFormat",
-    "AudioHandedOut",
-    "BidiAudioInputEvent",
     "BidiAudioStreamEvent",
     "BidiConnectionCloseEvent",
     "BidiConnectionRestartEvent",
     "BidiConnectionStartEvent",
     "BidiErrorEvent",
-    "BidiImageInputEvent",
-    "BidiInputEvent",
     "BidiInterruptionEvent",
     "BidiOutputEvent",
     "BidiResponseCompleteEvent",
     "BidiResponseStartEvent",
-    "BidiTextInputEvent",
     "BidiTranscriptStreamEvent",
     "BidiUsageEvent",
-    "ConnectionLost",
-    "Heard",
-    "PlayerReady",
-    "TaskFinished",
-    "TaskStarted",
-    "TaskStatus",
+    "CloseReason",
+    "InterruptionReason",
+    "StopReason",
     "TaskUpdateEvent",
     "ToolCancelEvent",
-    "ToolFinished",
     "ToolResultEvent",
     "ToolResultMessageEvent",
     "ToolStreamEvent",
     "ToolUseStreamEvent",
-    "TypedEvent",
     "UserSpeechEvent",
-    "UserTextSent",
-    "input_event",
 ]
 
-AudioFormat = Literal["pcm", "wav", "opus", "mp3"]
-SampleRate = int
-Channels = Literal[1, 2]
 InterruptionReason = Literal["user_speech", "error"]
 StopReason = Literal["complete", "error", "interrupted", "tool_use"]
 CloseReason = Literal["client_disconnect", "timeout", "error", "complete", "user_request"]
-TaskStatus = Literal["queued", "running", "done", "failed", "cancelled", "timed_out"]
-
-_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
-
-
-class TypedEvent(dict[str, Any]):
-    """A dict whose keys can also be read as attributes."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}") from None
-
-
-def _text(where: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{where} must be a str, not {type(value).__name__}")
-    return value
-
-
-class _AudioEvent(TypedEvent):
-    """Audio as base64 under ``audio``, and as bytes in ``data``, decoded at most once."""
-
-    __slots__ = ("_data",)
-    _data: bytes | None
-
-    @property
-    def data(self) -> bytes:
-        """The audio as bytes; for format ``pcm`` signed 16 bit little-endian samples, channels interleaved.
-
-        Raises:
-            InvalidInputError: If ``audio`` is not base64, or holds half a sample.
-        """
-        if self._data is None:
-            try:
-                self._data = base64.b64decode(self["audio"], validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise InvalidInputError(f"{self['type']}: audio is not base64 ({error})") from None
-        if self["format"] == "pcm" and len(self._data) % (2 * self["channels"]):
-            raise InvalidInputError(
-                f"{self['type']}: {len(self._data)} bytes are not whole 16 bit samples of {self['channels']} channel(s)"
-            )
-        return self._data
-
-
-class BidiTextInputEvent(TypedEvent):
-    """Text for the model, as if the user had said it."""
-
-    __slots__ = ()
-
-    def __init__(self, text: str, role: Role = "user") -> None:
-        _text("bidi_text_input: text", text)
-        if role not in get_args(Role):
-            raise InvalidInputError(f"bidi_text_input: role {role!r} is neither 'user' nor 'assistant'")
-        super().__init__(type="bidi_text_input", text=text, role=role)
-
-
-class AnnouncementEvent(BidiTextInputEvent):
-    """Results of background tasks, told to the model as text.
-
-    A model that can use more than the text finds the finished tasks in ``tasks``.
-    """
-
-    __slots__ = ("tasks",)
-
-    def __init__(self, text: str, tasks: tuple[TaskFinished, ...]) -> None:
-        super().__init__(text)
-        self.tasks = tasks
-
-
-class BidiAudioInputEvent(_AudioEvent):
-    """A chunk of the user's voice. ``sample_rate`` in Hz; ``audio`` is base64."""
-
-    __slots__ = ()
-
-    def __init__(self, audio: str, format: AudioFormat, sample_rate: SampleRate, channels: Channels) -> None:
-        _text("bidi_audio_input: audio", audio)
-        _check_audio("bidi_audio_input", format, sample_rate, channels)
-        super().__init__(
-            type="bidi_audio_input", audio=audio, format=format, sample_rate=sample_rate, channels=channels
-        )
-        self._data = None
-
-    @classmethod
-    def from_data(cls, data: bytes, sample_rate: int, channels: Channels = 1) -> BidiAudioInputEvent:
-        """Make the event from signed 16 bit little-endian samples."""
-        event = cls(base64.b64encode(data).decode("ascii"), "pcm", sample_rate, channels)
-        event._data = bytes(data)
-        return event
-
-
-class BidiImageInputEvent(TypedEvent):
-    """An image for the model; ``image`` is base64."""
-
-    __slots__ = ()
-
-    def __init__(self, image: str, mime_type: str) -> None:
-        _text("bidi_image_input: image", image)
-        _text("bidi_image_input: mime_type", mime_type)
-        super().__init__(type="bidi_image_input", image=image, mime_type=mime_type)
-
-
-BidiInputEvent: TypeAlias = BidiTextInputEvent | BidiAudioInputEvent | BidiImageInputEvent
-
-
-def _check_audio(where: str, format: object, sample_rate: object, channels: object) -> None:
-    if format not in get_args(AudioFormat):
-        raise InvalidInputError(f"{where}: format {format!r} is none of {', '.join(get_args(AudioFormat))}")
-    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int):
-        raise TypeError(f"{where}: sample_rate must be an int (Hz), not {type(sample_rate).__name__}")
-    if sample_rate not in _RATES:
-        raise InvalidInputError(f"{where}: sample_rate {sample_rate} Hz is none of {', '.join(map(str, _RATES))}")
-    if channels not in (1, 2):
-        raise InvalidInputError(f"{where}: channels must be 1 or 2, not {channels!r}")
-
-
-_INPUTS: dict[str, type[BidiTextInputEvent] | type[BidiAudioInputEvent] | type[BidiImageInputEvent]] = {
-    "bidi_text_input": BidiTextInputEvent,
-    "bidi_audio_input": BidiAudioInputEvent,
-    "bidi_image_input": BidiImageInputEvent,
-}
-
-
-def input_event(value: object) -> BidiInputEvent:
-    """Return ``value`` as an input event, checked.
-
-    Args:
-        value: Text, an input event, or a dict with a ``type`` and that event's fields.
-
-    Raises:
-        InvalidInputError: If it is something else, or its audio is not what it says.
-        TypeError: If a dict has fields that its type does not know, or fields of wrong types.
-    """
-    event: BidiInputEvent
-    if isinstance(value, str):
-        event = BidiTextInputEvent(value)
-    elif isinstance(value, BidiTextInputEvent | BidiAudioInputEvent | BidiImageInputEvent):
-        event = value
-    elif isinstance(value, Mapping) and "type" in value:
-        maker = _INPUTS.get(value["type"]) if isinstance(value["type"], str) else None
-        if maker is None:
-            raise InvalidInputError(f"input type {value['type']!r} is none of {', '.join(_INPUTS)}")
-        event = maker(**{key: item for key, item in value.items() if key != "type"})
-    else:
-        raise InvalidInputError(
-            f"input must be a str, an input event, or a dict with a 'type'; got {type(value).__name__}"
-        )
-    if isinstance(event, BidiAudioInputEvent):
-        _ = event.data
-    return event
 
 
 class BidiConnectionStartEvent(TypedEvent):
@@ -258,7 +81,7 @@ class BidiResponseStartEvent(TypedEvent):
         super().__init__(type="bidi_response_start", response_id=response_id)
 
 
-class BidiAudioStreamEvent(_AudioEvent):
+class BidiAudioStreamEvent(AudioEvent):
     """A chunk of the model's voice. ``response_id`` is an attribute only, None where the model names none."""
 
     __slots__ = ("_samples", "response_id")
@@ -508,92 +331,3 @@ BidiOutputEvent: TypeAlias = (
     | ToolResultMessageEvent
     | ToolCancelEvent
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The player has played ``samples`` of a response in all; ``finished`` when it has nothing more of it."""
-
-    response_id: str
-    samples: int
-    finished: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AudioHandedOut:
-    """A reader of the public stream took a chunk of a response; without a player this counts as heard."""
-
-    response_id: str
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class AnnouncementFailed:
-    """The model did not take an announcement; its tasks are owed again."""
-
-    tasks: tuple[TaskFinished, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLost:
-    """The connection to the model ended; what was under way on it will not be finished there."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlayerReady:
-    """Somebody is there again who plays what is said."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserTextSent:
-    """The user sent text instead of speaking."""
-
-    text: str
-    role: Role = "user"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFinished:
-    """A call that the model made has its result."""
-
-    tool_use: ToolUse
-    event: ToolResultEvent
-
-
-@dataclass(frozen=True, slots=True)
-class TaskStarted:
-    """A background task was accepted for a call.
-
-    Attributes:
-        task_id: Unique id, 8 hexadecimal digits.
-        number: Small number to say ("task three").
-        estimate_s: How long it will take, seconds, where known.
-    """
-
-    task_id: str
-    number: int
-    tool_name: str
-    arguments: Mapping[str, Any] = field(hash=False)
-    estimate_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFinished:
-    """A background task came to its end and is to be told, or not.
-
-    Attributes:
-        text: Its result or error, bounded, as a model or a person may read it.
-        elapsed_s: From its start to its end, seconds.
-        announce: When to tell: when nobody speaks, at once, or never.
-        perhaps_told: It may have been told already, before a crash.
-    """
-
-    task_id: str
-    number: int
-    tool_name: str
-    arguments: Mapping[str, Any] = field(hash=False)
-    status: TaskStatus
-    text: str
-    elapsed_s: float
-    announce: Literal["when_free", "at_once", "never"] = "when_free"
-    perhaps_told: bool = False

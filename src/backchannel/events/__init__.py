@@ -1,0 +1,106 @@
+"""The one vocabulary between model, agent and outputs.
+
+Public events are dicts with a ``type``: they pass ``json.dumps``, so ``websocket.send_json`` is an output.
+What JSON does not need (decoded bytes, the task behind a result) hangs on them as attributes.
+Facts that only state machines exchange are frozen dataclasses, named in the past tense.
+"""
+
+from __future__ import annotations
+
+from .base import (
+    AudioFormat,
+    Channels,
+    SampleRate,
+    TypedEvent,
+)
+from .facts import (
+    AnnouncementFailed,
+    AudioHandedOut,
+    ConnectionLost,
+    Heard,
+    PlayerReady,
+    TaskFinished,
+    TaskStarted,
+    TaskStatus,
+    ToolFinished,
+    UserTextSent,
+)
+from .inputs import (
+    AnnouncementEvent,
+    BidiAudioInputEvent,
+    BidiImageInputEvent,
+    BidiInputEvent,
+    BidiTextInputEvent,
+    input_event,
+)
+from .outputs import (
+    ApprovalAnswerEvent,
+    ApprovalRequestEvent,
+    BidiAudioStreamEvent,
+    BidiConnectionCloseEvent,
+    BidiConnectionRestartEvent,
+    BidiConnectionStartEvent,
+    BidiErrorEvent,
+    BidiInterruptionEvent,
+    BidiOutputEvent,
+    BidiResponseCompleteEvent,
+    BidiResponseStartEvent,
+    BidiTranscriptStreamEvent,
+    BidiUsageEvent,
+    CloseReason,
+    InterruptionReason,
+    StopReason,
+    TaskUpdateEvent,
+    ToolCancelEvent,
+    ToolResultEvent,
+    ToolResultMessageEvent,
+    ToolStreamEvent,
+    ToolUseStreamEvent,
+    UserSpeechEvent,
+)
+
+__all__ = [
+    "AnnouncementEvent",
+    "AnnouncementFailed",
+    "ApprovalAnswerEvent",
+    "ApprovalRequestEvent",
+    "AudioFormat",
+    "AudioHandedOut",
+    "BidiAudioInputEvent",
+    "BidiAudioStreamEvent",
+    "BidiConnectionCloseEvent",
+    "BidiConnectionRestartEvent",
+    "BidiConnectionStartEvent",
+    "BidiErrorEvent",
+    "BidiImageInputEvent",
+    "BidiInputEvent",
+    "BidiInterruptionEvent",
+    "BidiOutputEvent",
+    "BidiResponseCompleteEvent",
+    "BidiResponseStartEvent",
+    "BidiTextInputEvent",
+    "BidiTranscriptStreamEvent",
+    "BidiUsageEvent",
+    "Channels",
+    "CloseReason",
+    "ConnectionLost",
+    "Heard",
+    "InterruptionReason",
+    "PlayerReady",
+    "SampleRate",
+    "StopReason",
+    "TaskFinished",
+    "TaskStarted",
+    "TaskStatus",
+    "TaskUpdateEvent",
+    "ToolCancelEvent",
+    "ToolFinished",
+    "ToolResultEvent",
+    "ToolResultMessageEvent",
+    "ToolStreamEvent",
+    "ToolUseStreamEvent",
+    "TypedEvent",
+    "UserSpeechEvent",
+    "UserTextSent",
+    "input_event",
+]

@@ -1,0 +1,116 @@
+"""Facts that only state machines exchange: frozen dataclasses, named in the past tense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..messages import Role, ToolUse
+
+if TYPE_CHECKING:
+    from .outputs import ToolResultEvent
+
+__all__ = [
+    "AnnouncementFailed",
+    "AudioHandedOut",
+    "ConnectionLost",
+    "Heard",
+    "PlayerReady",
+    "TaskFinished",
+    "TaskStarted",
+    "TaskStatus",
+    "ToolFinished",
+    "UserTextSent",
+]
+
+TaskStatus = Literal["queued", "running", "done", "failed", "cancelled", "timed_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The player has played ``samples`` of a response in all; ``finished`` when it has nothing more of it."""
+
+    response_id: str
+    samples: int
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AudioHandedOut:
+    """A reader of the public stream took a chunk of a response; without a player this counts as heard."""
+
+    response_id: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementFailed:
+    """The model did not take an announcement; its tasks are owed again."""
+
+    tasks: tuple[TaskFinished, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The connection to the model ended; what was under way on it will not be finished there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerReady:
+    """Somebody is there again who plays what is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTextSent:
+    """The user sent text instead of speaking."""
+
+    text: str
+    role: Role = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A call that the model made has its result."""
+
+    tool_use: ToolUse
+    event: ToolResultEvent
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """A background task was accepted for a call.
+
+    Attributes:
+        task_id: Unique id, 8 hexadecimal digits.
+        number: Small number to say ("task three").
+        estimate_s: How long it will take, seconds, where known.
+    """
+
+    task_id: str
+    number: int
+    tool_name: str
+    arguments: Mapping[str, Any] = field(hash=False)
+    estimate_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinished:
+    """A background task came to its end and is to be told, or not.
+
+    Attributes:
+        text: Its result or error, bounded, as a model or a person may read it.
+        elapsed_s: From its start to its end, seconds.
+        announce: When to tell: when nobody speaks, at once, or never.
+        perhaps_told: It may have been told already, before a crash.
+    """
+
+    task_id: str
+    number: int
+    tool_name: str
+    arguments: Mapping[str, Any] = field(hash=False)
+    status: TaskStatus
+    text: str
+    elapsed_s: float
+    announce: Literal["when_free", "at_once", "never"] = "when_free"
+    perhaps_told: bool = False
