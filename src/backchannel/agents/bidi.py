@@ -17,6 +17,7 @@ from ..models import BidiModel, resolve_model
 from ..models.realtime import ModelProfile, profile_of
 from ..tasks import AsyncTool, AsyncToolManager, background_tasks_tool
 from ..tools import ConcurrentToolExecutor, ToolExecutor, ToolRegistry
+from .approval import ApprovalCallback, Approvals
 from .direct import ToolCaller
 from .loop import BidiLoop
 from .state import AgentState
@@ -45,6 +46,8 @@ class BidiAgent:
         state: JSON values to keep beside the conversation.
         session_manager: A hook provider that keeps sessions.
         tool_executor: When tools run that are called together; by default at once.
+        approve: Answers for the user when a call wants approval, see `backchannel.agents.approval`; by default the
+            user is asked.
 
     Raises:
         ValueError: If the id, the state or the model's name cannot be used.
@@ -66,6 +69,7 @@ class BidiAgent:
         state: AgentState | dict[str, Any] | None = None,
         session_manager: HookProvider | None = None,
         tool_executor: ToolExecutor | None = None,
+        approve: ApprovalCallback | None = None,
         **kwargs: Any,
     ) -> None:
         if kwargs:
@@ -85,6 +89,7 @@ class BidiAgent:
             self.tool_registry.process_tools(list(tools))
         if load_tools_from_directory:
             self.tool_registry.process_tools([str(path) for path in sorted(Path("tools").glob("[!_]*.py"))])
+        self.approvals = Approvals(self, approve)
         self._offer_task_tool()
         self.tool_registry.on_change(self._tools_changed)
         self._tool_caller = ToolCaller(self)
@@ -287,6 +292,7 @@ class BidiAgent:
     def _offer_task_tool(self) -> None:
         if self._managers() and self.tool_registry.get("background_tasks") is None:
             self.tool_registry.register(background_tasks_tool(self._managers))
+        self.approvals.offer()
 
     def _tools_changed(self) -> None:
         self._offer_task_tool()

@@ -40,7 +40,7 @@ class ToolCaller:
         def call(*, record_direct_tool_call: bool | None = None, **arguments: Any) -> ToolResult:
             call_id = f"tooluse_{matches[0]}_{secrets.token_hex(4)}"
             use: ToolUse = {"toolUseId": call_id, "name": matches[0], "input": arguments}
-            event = _run(lambda: run_with_hooks(self._agent, use, {}, lambda _: None))
+            event = _run(lambda: run_with_hooks(self._agent, use, {}, lambda _: None, by_hand=True))
             result: ToolResult = event["tool_result"]
             record = self._agent.record_direct_tool_call if record_direct_tool_call is None else record_direct_tool_call
             if record:

@@ -121,6 +121,7 @@ class BidiLoop:
             await agent.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(agent))
             raise
         self._connection = 1
+        agent.approvals.connect(self)
         self._gate.set()
         self._background.watch()
         self._supervisor = asyncio.create_task(self._supervise(), name="backchannel-reader")
@@ -130,6 +131,7 @@ class BidiLoop:
         if self._closing:
             return
         self._closing = True
+        self._agent.approvals.disconnect()
         self._background.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -169,15 +171,30 @@ class BidiLoop:
 
     def take(self, fact: Heard | PlayerReady) -> None:
         """Take in what a player reports; from any thread."""
+        self._hand_over(self._feed, fact)
+
+    def emit(self, event: TypedEvent) -> None:
+        """Publish an event that is no fact of the conversation; from any thread."""
+        self._hand_over(self._emit, event)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error to the reader of the events; from any thread."""
+        self._hand_over(self.stream.fail, error)
+
+    def ask_model(self, event: BidiTextInputEvent) -> None:
+        """Send the model a text that is not the user's; from any thread. What cannot be sent is logged."""
+        self._hand_over(self._outbox.put_nowait, partial(self._ask_model, event))
+
+    def _hand_over(self, work: Callable[..., object], *arguments: Any) -> None:
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
-            self._feed(fact)
+            work(*arguments)
         else:
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._feed, fact)
+                self._loop.call_soon_threadsafe(work, *arguments)
 
     def tools_changed(self) -> None:
         """The registry has other tools now; from any thread."""
@@ -194,6 +211,7 @@ class BidiLoop:
             return
         if isinstance(fact, BidiConnectionStartEvent):
             self._connection_id = str(fact["connection_id"])
+        self._agent.approvals.note(fact)
         self._execute(self.conversation.handle(fact, self._loop.time()))
         self._restart_when_free()
 
@@ -394,6 +412,12 @@ class BidiLoop:
             logger.warning("the result of %d task(s) could not be sent to the model: %s", len(tasks), error)
             self._feed(AnnouncementFailed(tasks))
 
+    async def _ask_model(self, event: BidiTextInputEvent) -> None:
+        try:
+            await self._agent.model.send(event)
+        except Exception as error:  # noqa: BLE001 - the user can be asked without the model
+            logger.warning("the model could not be told: %s: %s", error, event["text"])
+
     def _take_tools(self) -> None:
         self._background.watch()
         model = self._agent.model
@@ -415,12 +439,11 @@ class BidiLoop:
             self._emit(BidiConnectionCloseEvent(self._connection_id, "user_request"))
             self.stream.close()
             return
-        async with agent.tool_executor.slot():
-            try:
-                event = await run_with_hooks(agent, tool_use, self._state, self._emit)
-            except Exception as error:  # noqa: BLE001 - a raising hook goes to receive()
-                self.stream.fail(error)
-                return
+        try:
+            event = await run_with_hooks(agent, tool_use, self._state, self._emit)
+        except Exception as error:  # noqa: BLE001 - a raising hook goes to receive()
+            self.stream.fail(error)
+            return
         self._feed(ToolFinished({**tool_use, "toolUseId": call_id}, event))
         self._background.answered(call_id, acknowledged=event.task is not None)
 

@@ -27,6 +27,7 @@ from .facts import (
 )
 from .inputs import (
     AnnouncementEvent,
+    ApprovalQuestionEvent,
     BidiAudioInputEvent,
     BidiImageInputEvent,
     BidiInputEvent,
@@ -63,6 +64,7 @@ __all__ = [
     "AnnouncementEvent",
     "AnnouncementFailed",
     "ApprovalAnswerEvent",
+    "ApprovalQuestionEvent",
     "ApprovalRequestEvent",
     "AudioFormat",
     "AudioHandedOut",

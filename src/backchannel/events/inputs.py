@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import TypeAlias, get_args
 
 from ..errors import InvalidInputError
-from ..messages import Role
+from ..messages import Role, ToolUse
 from .base import AudioEvent, AudioFormat, Channels, SampleRate, TypedEvent
 from .facts import TaskFinished
 
 __all__ = [
     "AnnouncementEvent",
+    "ApprovalQuestionEvent",
     "BidiAudioInputEvent",
     "BidiImageInputEvent",
     "BidiInputEvent",
@@ -52,6 +53,21 @@ class AnnouncementEvent(BidiTextInputEvent):
     def __init__(self, text: str, tasks: tuple[TaskFinished, ...]) -> None:
         super().__init__(text)
         self.tasks = tasks
+
+
+class ApprovalQuestionEvent(BidiTextInputEvent):
+    """A call waits for the user's approval, told to the model as text.
+
+    A model that asks by itself finds the id, the question and the call as attributes.
+    """
+
+    __slots__ = ("approval_id", "question", "tool_use")
+
+    def __init__(self, text: str, approval_id: str, question: str, tool_use: ToolUse) -> None:
+        super().__init__(text)
+        self.approval_id = approval_id
+        self.question = question
+        self.tool_use = tool_use
 
 
 class BidiAudioInputEvent(AudioEvent):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, overload
 from ..errors import TaskRefusedError, ToolArgumentsError, ToolDefinitionError
 from ..events import ToolResultEvent
 from ..messages import ToolSpec, ToolUse
+from ..tools.confirmation import check_confirm
 from ..tools.schema import FunctionSchema
 from ..tools.tool import AgentTool, FunctionTool, error_event, injected_names, result_of, surroundings
 from .job import is_asynchronous
@@ -39,7 +40,8 @@ class AsyncTool(AgentTool):
         function: Plain function (run in a thread), coroutine function or generator; text that a generator yields
             goes to the task's log, and its last value or what it returns is the result.
         manager: Runs the tasks; None for the default manager at the time of the call.
-        name, description, input_schema, context: As for `backchannel.tools.FunctionTool`.
+        name, description, input_schema, context, confirm: As for `backchannel.tools.FunctionTool`. A call by hand
+            is not asked about.
         timeout: Longest run, seconds.
         announce: When a conversation tells a result: when nobody speaks, at once, or never.
         grace_s: How long a model's call waits for a quick result, seconds.
@@ -57,6 +59,7 @@ class AsyncTool(AgentTool):
         description: str | None = None,
         input_schema: Mapping[str, Any] | None = None,
         context: bool | str = False,
+        confirm: bool | str = False,
         timeout: float | None = None,
         announce: Announce = "when_free",
         grace_s: float = GRACE_S,
@@ -64,6 +67,7 @@ class AsyncTool(AgentTool):
         super().__init__()
         self.fn: Callable[..., Any]
         if isinstance(function, (AsyncTool, FunctionTool)):
+            confirm = function.confirm if confirm is False else confirm
             function = function.fn
         if not callable(function):
             raise ToolDefinitionError(f"{function!r:.100} cannot become a tool: it is not a function")
@@ -89,6 +93,7 @@ class AsyncTool(AgentTool):
             "description": description,
             "input_schema": input_schema,
             "context": context,
+            "confirm": confirm,
             "timeout": timeout,
             "announce": announce,
             "grace_s": grace_s,
@@ -97,6 +102,7 @@ class AsyncTool(AgentTool):
         # Arguments are given by name; only positional-only parameters need a detour.
         self._body = function if self.schema.by_name else functools.partial(_call, self.schema, function)
         functools.update_wrapper(self, function)
+        self.confirm = check_confirm(confirm, self.schema)
 
     @property
     def manager(self) -> AsyncToolManager:
@@ -183,6 +189,7 @@ def async_tool(
     description: str | None = None,
     input_schema: Mapping[str, Any] | None = None,
     context: bool | str = False,
+    confirm: bool | str = False,
     timeout: float | None = None,
     announce: Announce = "when_free",
     grace_s: float = GRACE_S,

@@ -15,6 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from ..errors import ToolDefinitionError
 from ..events import ToolResultEvent, ToolStreamEvent
 from ..messages import ToolResult, ToolSpec, ToolUse
+from .confirmation import check_confirm
 from .schema import FunctionSchema
 from .text import error_text, text_of
 from .threads import run_in_thread
@@ -40,7 +41,13 @@ class ToolContext:
 
 
 class AgentTool(ABC):
-    """Base of all tools: a name, a specification, and `stream`, which runs it."""
+    """Base of all tools: a name, a specification, and `stream`, which runs it.
+
+    Attributes:
+        confirm: Whether a person is asked before a model's call runs, or the question.
+    """
+
+    confirm: bool | str = False
 
     def __init__(self) -> None:
         self._is_dynamic = False
@@ -117,6 +124,8 @@ class FunctionTool(AgentTool, Generic[P, R]):
         input_schema: JSON schema of the arguments, instead of the one made from the signature.
         context: Name of the parameter that gets the `ToolContext`; True means ``tool_context``. A parameter
             ``invocation_state`` always gets that.
+        confirm: True asks a person before a model's call runs; a text is the question, such as "Delete {path}?",
+            with the checked arguments filled in.
 
     Raises:
         ToolDefinitionError: If the function cannot become a tool; says why.
@@ -130,6 +139,7 @@ class FunctionTool(AgentTool, Generic[P, R]):
         description: str | None = None,
         input_schema: Mapping[str, Any] | None = None,
         context: bool | str = False,
+        confirm: bool | str = False,
     ) -> None:
         super().__init__()
         if not callable(function):
@@ -137,12 +147,14 @@ class FunctionTool(AgentTool, Generic[P, R]):
         self._context = context
         self._options: dict[str, Any] = {
             "name": name, "description": description, "input_schema": input_schema, "context": context,
+            "confirm": confirm,
         }  # fmt: skip
         self.fn = function
         self.schema = FunctionSchema(
             function, name=name, description=description, input_schema=input_schema, injected=injected_names(context)
         )
         functools.update_wrapper(self, function)
+        self.confirm = check_confirm(confirm, self.schema)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.fn(*args, **kwargs)
@@ -237,6 +249,7 @@ def tool(
     input_schema: Mapping[str, Any] | None = None,
     inputSchema: Mapping[str, Any] | None = None,  # noqa: N803
     context: bool | str = False,
+    confirm: bool | str = False,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -247,6 +260,7 @@ def tool(
     input_schema: Mapping[str, Any] | None = None,
     inputSchema: Mapping[str, Any] | None = None,  # noqa: N803 - the name that the seeds' users know
     context: bool | str = False,
+    confirm: bool | str = False,
 ) -> Any:
     """Make a function a tool: ``@tool``, or ``@tool(name=...)`` with the options of `FunctionTool`."""
 
@@ -257,6 +271,7 @@ def tool(
             description=description,
             input_schema=inputSchema if input_schema is None else input_schema,
             context=context,
+            confirm=function.confirm if confirm is False and isinstance(function, FunctionTool) else confirm,
         )
 
     return decorate if function is None else decorate(function)

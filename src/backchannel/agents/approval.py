@@ -1,0 +1,371 @@
+"""Approval: a person's yes or no to a call, before it runs.
+
+`ApprovalLedger` is the pure part: who may answer which request, once, and until when. `Approvals` is the shell of one
+agent: it asks (a callback, or everybody who sees the agent's events, and the model), waits, and tells the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import inspect
+import logging
+import math
+import secrets
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
+
+from ..errors import InvalidInputError
+from ..events import (
+    ApprovalAnswerEvent,
+    ApprovalQuestionEvent,
+    ApprovalRequestEvent,
+    BidiConnectionStartEvent,
+    BidiTextInputEvent,
+    BidiTranscriptStreamEvent,
+    TypedEvent,
+    UserSpeechEvent,
+    UserTextSent,
+)
+from ..messages import ToolUse
+from ..tools import AgentTool, tool
+from ..tools.text import cut
+from ..tools.threads import run_in_thread
+from .slot import given_up
+
+if TYPE_CHECKING:
+    from .bidi import BidiAgent
+
+__all__ = ["ANSWER_TOOL", "Approval", "ApprovalCallback", "ApprovalLedger", "ApprovalRequest", "Approvals"]
+
+_log = logging.getLogger(__name__)
+
+ANSWER_TOOL = "answer_approval"
+"""The built-in tool through which a model passes on what the user answered."""
+
+AnsweredBy = Literal["callback", "widget", "voice", "code", "timeout", "stopped"]
+
+_REMEMBERED = 200
+_WORDS_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """What is asked, about which call."""
+
+    id: str
+    question: str
+    tool_use: ToolUse
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The answer. ``reason`` says why not, or what the user said; "" where nobody gave one."""
+
+    approved: bool
+    by: AnsweredBy = "code"
+    reason: str = ""
+
+
+ApprovalCallback: TypeAlias = Callable[[ApprovalRequest], "bool | str | Approval | Awaitable[bool | str | Approval]"]
+
+
+@dataclass(slots=True)
+class _Open:
+    request: ApprovalRequest
+    expires_at: float
+    spoken_to: bool = False
+    words: str = ""
+
+
+class ApprovalLedger:
+    """The requests that wait for an answer, and the answers that were given. Pure; times in seconds."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+        self._ended: dict[str, Approval] = {}
+        self._hears_beginnings = False
+
+    @property
+    def pending(self) -> list[ApprovalRequest]:
+        """The requests that wait for an answer, the oldest first."""
+        return [entry.request for entry in self._open.values()]
+
+    def ask(self, request: ApprovalRequest, now: float, timeout_s: float) -> None:
+        """Take in a request that may be answered for ``timeout_s`` seconds."""
+        self._open[request.id] = _Open(request, now + timeout_s)
+
+    def user_began(self) -> None:
+        """The user began to speak."""
+        self._hears_beginnings = True
+        for entry in self._open.values():
+            entry.spoken_to = True
+
+    def user_said(self, words: str, *, typed: bool = False) -> None:
+        """The user has said or typed something: from now on it may be an answer to what was asked before.
+
+        Speech that began before a question, and was written down after it, is no answer.
+        """
+        words = cut(words.strip(), _WORDS_CHARS)
+        for entry in self._open.values():
+            if words and (typed or entry.spoken_to or not self._hears_beginnings):
+                entry.words = words
+
+    def answer(self, approval_id: str, approved: bool, by: AnsweredBy, reason: str, now: float) -> Approval:
+        """Take in an answer. By voice the user's own words count: none allow two calls.
+
+        Raises:
+            InvalidInputError: If there is no such request, it was answered, its time is over, or (by voice) the user
+                has said nothing since it was asked.
+        """
+        entry = self._open.get(approval_id)
+        if entry is None or now >= entry.expires_at:
+            raise InvalidInputError(self._not_open(approval_id))
+        if by == "voice":
+            if not entry.words:
+                raise InvalidInputError(
+                    f"The user has not answered the approval {approval_id}: they have said nothing since it was asked. "
+                    f"Ask them, wait for their answer, and only then pass it on: {entry.request.question}"
+                )
+            reason = entry.words
+            if approved:
+                for other in self._open.values():
+                    other.words = ""
+        return self.end(approval_id, Approval(approved, by, reason))
+
+    def end(self, approval_id: str, approval: Approval) -> Approval:
+        """End a request with this answer; returns the one that counts, which is the first."""
+        if self._open.pop(approval_id, None) is not None:
+            self._ended[approval_id] = approval
+            while len(self._ended) > _REMEMBERED:
+                del self._ended[next(iter(self._ended))]
+        return self._ended.get(approval_id, approval)
+
+    def _not_open(self, approval_id: str) -> str:
+        if approval_id in self._open:
+            return f"The approval {approval_id} was not answered in time; the call was refused."
+        if approval_id in self._ended:
+            ended = self._ended[approval_id]
+            said = "approved" if ended.approved else "refused"
+            return f"The approval {approval_id} was answered already: {said} by {ended.by}. The first answer counts."
+        waiting = ", ".join(self._open) or "none"
+        return f"There is no approval {approval_id!r:.100}. Waiting for an answer: {waiting}."
+
+
+class ApprovalChannel(Protocol):
+    """What `Approvals` needs of a running conversation; the methods may be called in any thread."""
+
+    def emit(self, event: TypedEvent) -> None: ...
+    def ask_model(self, event: BidiTextInputEvent) -> None: ...
+    def fail(self, error: Exception) -> None: ...
+
+
+class Approvals:
+    """The approvals of one agent. Everything but the constructor may be used from any thread or event loop.
+
+    Args:
+        agent: Whose calls are asked about.
+        callback: Decides alone, if given: True, or a text that says why not. A plain function runs in a thread.
+        timeout_s: How long to wait for an answer, seconds; then it counts as no.
+
+    Raises:
+        TypeError: If the callback is not callable.
+        ValueError: If the time is not more than 0.
+    """
+
+    def __init__(self, agent: BidiAgent, callback: ApprovalCallback | None = None, timeout_s: float = 300) -> None:
+        if callback is not None and not callable(callback):
+            raise TypeError(f"approve must be a function that takes an ApprovalRequest, not {callback!r:.100}")
+        if not 0 < timeout_s < math.inf:
+            raise InvalidInputError(f"timeout_s must be a number of seconds above 0, not {timeout_s!r}")
+        self.timeout_s = timeout_s
+        self._agent = agent
+        self._callback = callback
+        self._lock = threading.RLock()
+        self._ledger = ApprovalLedger()
+        self._waiters: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Future[Approval]]] = {}
+        self._channel: ApprovalChannel | None = None
+
+    @property
+    def pending(self) -> list[ApprovalRequest]:
+        """The requests that wait for an answer, the oldest first."""
+        with self._lock:
+            return self._ledger.pending
+
+    async def ask(self, question: str, tool_use: ToolUse) -> Approval:
+        """Ask a person, and wait for the answer; meanwhile other calls run.
+
+        With no callback and no conversation there is nobody to ask, and the answer is no.
+        """
+        request = ApprovalRequest(secrets.token_hex(4), question, copy.deepcopy(tool_use))
+        async with given_up():
+            if self._callback is not None:
+                return await self._call_back(self._callback, request)
+            return await self._wait(request)
+
+    def answer(
+        self, approval_id: str, approved: bool, reason: str = "", by: Literal["widget", "voice", "code"] = "code"
+    ) -> Approval:
+        """Answer a request, from any thread. The first answer counts.
+
+        Args:
+            approval_id: As in `pending`, or in the event ``approval_request``.
+            approved: Whether the call may run.
+            reason: Why not, for the model; by voice it is what the user said.
+            by: Where the answer comes from; by voice it counts only if the user has said something since.
+
+        Raises:
+            InvalidInputError: If there is no such request, it has an answer, or ``by`` is something else.
+            TypeError: If ``approved`` is not a bool.
+        """
+        if not isinstance(approved, bool):
+            raise TypeError(f"approved must be True or False, not {approved!r:.100}")
+        if by not in ("widget", "voice", "code"):
+            raise InvalidInputError(f"by must be 'widget', 'voice' or 'code', not {by!r:.100}")
+        with self._lock:
+            waiter = self._waiters.get(approval_id)
+            now = waiter[0].time() if waiter is not None else 0.0
+            return self._told(approval_id, self._ledger.answer(approval_id, approved, by, reason, now))
+
+    def offer(self) -> None:
+        """Let the model pass on what the user answers, if some tool wants to be confirmed. Safe to repeat.
+
+        At the first `ask` it happens by itself; call it before, where a model takes new tools only by reconnecting.
+        """
+        if self._callback is None and any(getattr(entry, "confirm", False) for entry in self._agent.tool_registry):
+            self._offer()
+
+    # The conversation
+
+    def connect(self, channel: ApprovalChannel) -> None:
+        """A conversation has begun, and shows what is asked."""
+        self._channel = channel
+
+    def disconnect(self) -> None:
+        """The conversation ends, and with it every request."""
+        with self._lock:
+            for request in self._ledger.pending:
+                self._end(request.id, Approval(False, "stopped", "the conversation has ended"))
+            self._channel = None
+
+    def note(self, fact: object) -> None:
+        """Take in what happens in the conversation: what the user says, and a new connection to the model."""
+        with self._lock:
+            match fact:
+                case UserSpeechEvent(speaking=True):
+                    self._ledger.user_began()
+                case BidiTranscriptStreamEvent(role="user", is_final=True, text=str(text)):
+                    self._ledger.user_said(text)
+                case UserTextSent(text=text, role="user"):
+                    self._ledger.user_said(text, typed=True)
+                case BidiConnectionStartEvent():
+                    for request in self._ledger.pending:
+                        self._tell_model(request)
+
+    # Asking
+
+    async def _call_back(self, callback: ApprovalCallback, request: ApprovalRequest) -> Approval:
+        limit = asyncio.timeout(self.timeout_s)
+        try:
+            async with limit:
+                if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__):
+                    outcome: Any = callback(request)
+                else:
+                    outcome = await run_in_thread(lambda: callback(request))
+                return _read(await outcome if inspect.isawaitable(outcome) else outcome)
+        except Exception as error:  # noqa: BLE001 - a call is not allowed by an error; receive() raises it
+            return self._timed_out() if limit.expired() else self._failed(error)
+
+    def _failed(self, error: Exception) -> Approval:
+        error.add_note(f"raised by the callback approve ({getattr(self._callback, '__qualname__', self._callback)})")
+        _log.error("the callback approve failed, so the call is refused", exc_info=error)
+        if self._channel is not None:
+            self._channel.fail(error)
+        return Approval(False, "callback", "it could not be asked for, because of an error")
+
+    async def _wait(self, request: ApprovalRequest) -> Approval:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Approval] = loop.create_future()
+        with self._lock:
+            channel = self._channel
+            if channel is None:
+                return Approval(False, "stopped", "nobody can be asked: the agent is not started and has no approve=")
+            self._waiters[request.id] = loop, waiter
+            self._ledger.ask(request, loop.time(), self.timeout_s)
+            channel.emit(ApprovalRequestEvent(request.id, request.question, request.tool_use))
+        self._offer()
+        self._tell_model(request)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await waiter
+        except TimeoutError:
+            return self._end(request.id, self._timed_out())
+        finally:
+            self._end(request.id, Approval(False, "stopped", "the call was cancelled"))
+
+    def _timed_out(self) -> Approval:
+        return Approval(False, "timeout", f"nobody answered within {self.timeout_s:g} seconds")
+
+    def _end(self, approval_id: str, approval: Approval) -> Approval:
+        with self._lock:
+            return self._told(approval_id, self._ledger.end(approval_id, approval))
+
+    def _told(self, approval_id: str, approval: Approval) -> Approval:
+        """Wake the one who asked, and tell everybody, once."""
+        waiter = self._waiters.pop(approval_id, None)
+        if waiter is not None:
+            if self._channel is not None:
+                self._channel.emit(ApprovalAnswerEvent(approval_id, approval.approved, approval.by, approval.reason))
+            with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits any more
+                waiter[0].call_soon_threadsafe(_settle, waiter[1], approval)
+        return approval
+
+    # The model
+
+    def _tell_model(self, request: ApprovalRequest) -> None:
+        channel = self._channel
+        if channel is not None and self._agent.profile.reads_text:
+            text = (
+                f"The call of {request.tool_use['name']} waits: the user has to approve it first (approval_id "
+                f"{request.id}). Ask the user this now, in their language, and leave nothing out: {request.question} "
+                f"When they have answered, call {ANSWER_TOOL} with that approval_id and approved true or false. "
+                "Never answer for them, and do not repeat the call."
+            )
+            channel.ask_model(ApprovalQuestionEvent(text, request.id, request.question, request.tool_use))
+
+    def _offer(self) -> None:
+        if self._agent.tool_registry.get(ANSWER_TOOL) is None:
+            self._agent.tool_registry.register(self._answer_tool())
+
+    def _answer_tool(self) -> AgentTool:
+        @tool(name=ANSWER_TOOL)
+        async def answer_approval(approval_id: str, approved: bool) -> str:
+            """Pass on what the user has answered when a call waits for their approval. Only what they said themselves.
+
+            Args:
+                approval_id: The id that the question came with.
+                approved: True if the user allowed the call, false if not.
+            """
+            self.answer(approval_id, approved, by="voice")
+            return "The call runs now; its result follows." if approved else "The call will not run."
+
+        return cast("AgentTool", answer_approval)
+
+
+def _settle(waiter: asyncio.Future[Approval], approval: Approval) -> None:
+    if not waiter.done():
+        waiter.set_result(approval)
+
+
+def _read(outcome: object) -> Approval:
+    """Return what a callback returned as an answer."""
+    if isinstance(outcome, Approval):
+        return outcome
+    if isinstance(outcome, bool):
+        return Approval(outcome, "callback")
+    if isinstance(outcome, str):
+        return Approval(False, "callback", outcome)
+    raise TypeError(f"approve must return True, False, a reason or an Approval, not {outcome!r:.100}")
