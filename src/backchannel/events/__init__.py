@@ -7,12 +7,7 @@ Facts that only state machines exchange are frozen dataclasses, named in the pas
 
 from __future__ import annotations
 
-from .base import (
-    AudioFormat,
-    Channels,
-    SampleRate,
-    TypedEvent,
-)
+from .base import TypedEvent
 from .facts import (
     AnnouncementFailed,
     AudioHandedOut,
@@ -25,7 +20,10 @@ from .facts import (
     ToolFinished,
     UserTextSent,
 )
+from .foreign import output_event
 from .inputs import (
+    MAX_IMAGE_BYTES,
+    MAX_TEXT_BYTES,
     AnnouncementEvent,
     ApprovalQuestionEvent,
     BidiAudioInputEvent,
@@ -59,8 +57,12 @@ from .outputs import (
     ToolUseStreamEvent,
     UserSpeechEvent,
 )
+from .values import RATES, AudioFormat, Channels, SampleRate
 
 __all__ = [
+    "MAX_IMAGE_BYTES",
+    "MAX_TEXT_BYTES",
+    "RATES",
     "AnnouncementEvent",
     "AnnouncementFailed",
     "ApprovalAnswerEvent",
@@ -105,4 +107,5 @@ __all__ = [
     "UserSpeechEvent",
     "UserTextSent",
     "input_event",
+    "output_event",
 ]

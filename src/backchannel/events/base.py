@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Any, Literal
+from typing import Any
 
-from ..errors import InvalidInputError
+from .values import check_audio, check_whole_samples, decoded
 
-__all__ = ["AudioEvent", "AudioFormat", "Channels", "SampleRate", "TypedEvent"]
-
-AudioFormat = Literal["pcm", "wav", "opus", "mp3"]
-SampleRate = int
-Channels = Literal[1, 2]
+__all__ = ["AudioEvent", "TypedEvent"]
 
 
 class TypedEvent(dict[str, Any]):
@@ -30,8 +24,14 @@ class TypedEvent(dict[str, Any]):
 class AudioEvent(TypedEvent):
     """Audio as base64 under ``audio``, and as bytes in ``data``, decoded at most once."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_decoded")
     _data: bytes | None
+    _decoded: str | None
+
+    def __init__(self, type: str, audio: object, format: object, sample_rate: object, channels: object) -> None:
+        check_audio(type, audio, format, sample_rate, channels)
+        super().__init__(type=type, audio=audio, format=format, sample_rate=sample_rate, channels=channels)
+        self._data = self._decoded = None
 
     @property
     def data(self) -> bytes:
@@ -40,13 +40,13 @@ class AudioEvent(TypedEvent):
         Raises:
             InvalidInputError: If ``audio`` is not base64, or holds half a sample.
         """
-        if self._data is None:
-            try:
-                self._data = base64.b64decode(self["audio"], validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise InvalidInputError(f"{self['type']}: audio is not base64 ({error})") from None
-        if self["format"] == "pcm" and len(self._data) % (2 * self["channels"]):
-            raise InvalidInputError(
-                f"{self['type']}: {len(self._data)} bytes are not whole 16 bit samples of {self['channels']} channel(s)"
-            )
+        audio = self["audio"]
+        if self._data is None or self._decoded is not audio:
+            self._data = decoded(self["type"], "audio", audio)
+            self._decoded = audio
+        if self["format"] == "pcm":
+            check_whole_samples(self["type"], len(self._data), self["channels"])
         return self._data
+
+    def _keep(self, data: bytes) -> None:
+        self._data, self._decoded = data, self["audio"]

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import TypeAlias, get_args
+from typing import ClassVar, TypeAlias, get_args
 
 from ..errors import InvalidInputError
 from ..messages import Role, ToolUse
-from .base import AudioEvent, AudioFormat, Channels, SampleRate, TypedEvent
+from .base import AudioEvent, TypedEvent
 from .facts import TaskFinished
+from .values import (
+    AudioFormat,
+    Channels,
+    SampleRate,
+    check_audio,
+    check_text,
+    check_whole_samples,
+    decoded,
+    one_of,
+    shown,
+    wrong_type,
+)
 
 __all__ = [
+    "MAX_IMAGE_BYTES",
+    "MAX_TEXT_BYTES",
     "AnnouncementEvent",
     "ApprovalQuestionEvent",
     "BidiAudioInputEvent",
@@ -21,13 +35,13 @@ __all__ = [
     "input_event",
 ]
 
-_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
+MAX_TEXT_BYTES = 1024 * 1024
+"""The longest text that is sent, bytes of UTF-8."""
+MAX_IMAGE_BYTES = 20 * 1024 * 1024
+"""The largest image that is sent, bytes before base64."""
 
-
-def _text(where: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{where} must be a str, not {type(value).__name__}")
-    return value
+_ROLES: tuple[str, ...] = get_args(Role)
+_IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 class BidiTextInputEvent(TypedEvent):
@@ -35,11 +49,30 @@ class BidiTextInputEvent(TypedEvent):
 
     __slots__ = ()
 
+    _kind: ClassVar[str] = "bidi_text_input"
+
     def __init__(self, text: str, role: Role = "user") -> None:
-        _text("bidi_text_input: text", text)
-        if role not in get_args(Role):
-            raise InvalidInputError(f"bidi_text_input: role {role!r} is neither 'user' nor 'assistant'")
-        super().__init__(type="bidi_text_input", text=text, role=role)
+        super().__init__(type=self._kind, text=text, role=role)
+        self._check_fields()
+
+    def _check_fields(self) -> None:
+        check_text(self._kind, "text", self.get("text"))
+        one_of(self._kind, "role", self.get("role"), _ROLES)
+
+    def _check_content(self) -> None:
+        text: str = self["text"]
+        try:
+            size = len(text) if len(text) > MAX_TEXT_BYTES else len(text.encode())
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(
+                f"{self._kind}: text has half of a surrogate pair at position {error.start}: "
+                f"{shown(text[error.start : error.end])}; UTF-8 and JSON cannot carry it"
+            ) from None
+        if size > MAX_TEXT_BYTES:
+            raise InvalidInputError(
+                f"{self._kind}: text {shown(text)} is {size:,} bytes long or more; the limit, MAX_TEXT_BYTES, is "
+                f"{MAX_TEXT_BYTES:,}: send it in parts"
+            )
 
 
 class AnnouncementEvent(BidiTextInputEvent):
@@ -71,82 +104,132 @@ class ApprovalQuestionEvent(BidiTextInputEvent):
 
 
 class BidiAudioInputEvent(AudioEvent):
-    """A chunk of the user's voice. ``sample_rate`` in Hz; ``audio`` is base64."""
+    """A chunk of the user's voice. ``sample_rate`` in Hz; ``audio`` is base64, and may be empty."""
 
     __slots__ = ()
 
+    _kind: ClassVar[str] = "bidi_audio_input"
+
     def __init__(self, audio: str, format: AudioFormat, sample_rate: SampleRate, channels: Channels) -> None:
-        _text("bidi_audio_input: audio", audio)
-        _check_audio("bidi_audio_input", format, sample_rate, channels)
-        super().__init__(
-            type="bidi_audio_input", audio=audio, format=format, sample_rate=sample_rate, channels=channels
-        )
-        self._data = None
+        super().__init__(self._kind, audio, format, sample_rate, channels)
 
     @classmethod
     def from_data(cls, data: bytes, sample_rate: int, channels: Channels = 1) -> BidiAudioInputEvent:
-        """Make the event from signed 16 bit little-endian samples."""
-        event = cls(base64.b64encode(data).decode("ascii"), "pcm", sample_rate, channels)
-        event._data = bytes(data)
+        """Make the event from signed 16 bit little-endian samples.
+
+        Raises:
+            TypeError: If ``data`` is not bytes, or another argument has a wrong type.
+            InvalidInputError: If ``data`` ends within a sample, or another argument cannot be used.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise wrong_type(cls._kind, "data", "bytes of 16 bit samples (an array has them in tobytes())", data)
+        samples = bytes(data)
+        event = cls(base64.b64encode(samples).decode("ascii"), "pcm", sample_rate, channels)
+        check_whole_samples(cls._kind, len(samples), channels)
+        event._keep(samples)
         return event
+
+    def _check_fields(self) -> None:
+        check_audio(self._kind, self.get("audio"), self.get("format"), self.get("sample_rate"), self.get("channels"))
+
+    def _check_content(self) -> None:
+        _ = self.data
 
 
 class BidiImageInputEvent(TypedEvent):
-    """An image for the model; ``image`` is base64."""
+    """An image for the model: PNG, JPEG, GIF or WebP; ``image`` is base64."""
 
     __slots__ = ()
 
+    _kind: ClassVar[str] = "bidi_image_input"
+
     def __init__(self, image: str, mime_type: str) -> None:
-        _text("bidi_image_input: image", image)
-        _text("bidi_image_input: mime_type", mime_type)
-        super().__init__(type="bidi_image_input", image=image, mime_type=mime_type)
+        super().__init__(type=self._kind, image=image, mime_type=mime_type)
+        self._check_fields()
+
+    def _check_fields(self) -> None:
+        image = self.get("image")
+        if not isinstance(image, str):
+            raise wrong_type(self._kind, "image", "a base64 str", image)
+        one_of(self._kind, "mime_type", self.get("mime_type"), _IMAGE_TYPES)
+
+    def _check_content(self) -> None:
+        image, mime_type = self["image"], self["mime_type"]
+        size = len(image) // 4 * 3 - (2 if image.endswith("==") else image.endswith("="))
+        if size > MAX_IMAGE_BYTES:
+            raise InvalidInputError(
+                f"{self._kind}: image {shown(image)} is {size:,} bytes; the limit, MAX_IMAGE_BYTES, is "
+                f"{MAX_IMAGE_BYTES:,}: make it smaller"
+            )
+        data = decoded(self._kind, "image", image)
+        if (found := _image_type(data)) != mime_type:
+            raise InvalidInputError(
+                f"{self._kind}: mime_type is {mime_type!r}, but image begins with {shown(data[:12])}: "
+                + (f"it is {found}" if found else f"it is none of {', '.join(_IMAGE_TYPES)}")
+            )
 
 
 BidiInputEvent: TypeAlias = BidiTextInputEvent | BidiAudioInputEvent | BidiImageInputEvent
 
-
-def _check_audio(where: str, format: object, sample_rate: object, channels: object) -> None:
-    if format not in get_args(AudioFormat):
-        raise InvalidInputError(f"{where}: format {format!r} is none of {', '.join(get_args(AudioFormat))}")
-    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int):
-        raise TypeError(f"{where}: sample_rate must be an int (Hz), not {type(sample_rate).__name__}")
-    if sample_rate not in _RATES:
-        raise InvalidInputError(f"{where}: sample_rate {sample_rate} Hz is none of {', '.join(map(str, _RATES))}")
-    if channels not in (1, 2):
-        raise InvalidInputError(f"{where}: channels must be 1 or 2, not {channels!r}")
-
-
-_INPUTS: dict[str, type[BidiTextInputEvent] | type[BidiAudioInputEvent] | type[BidiImageInputEvent]] = {
-    "bidi_text_input": BidiTextInputEvent,
-    "bidi_audio_input": BidiAudioInputEvent,
-    "bidi_image_input": BidiImageInputEvent,
+_INPUTS: dict[str, tuple[type[BidiInputEvent], tuple[str, ...], tuple[str, ...]]] = {
+    "bidi_text_input": (BidiTextInputEvent, ("text",), ("role",)),
+    "bidi_audio_input": (BidiAudioInputEvent, ("audio", "format", "sample_rate", "channels"), ()),
+    "bidi_image_input": (BidiImageInputEvent, ("image", "mime_type"), ()),
 }
+"""Class, needed fields and other fields of each type."""
 
 
 def input_event(value: object) -> BidiInputEvent:
-    """Return ``value`` as an input event, checked.
+    """Return ``value`` as an input event, checked, with all that it carries.
+
+    Audio may be empty: a microphone that has nothing yet hands that out, and it does no harm.
 
     Args:
         value: Text, an input event, or a dict with a ``type`` and that event's fields.
 
     Raises:
-        InvalidInputError: If it is something else, or its audio is not what it says.
-        TypeError: If a dict has fields that its type does not know, or fields of wrong types.
+        InvalidInputError: If it is something else, or a field has a value that cannot be used: audio or images that
+            are not what they say, text or an image that is too large.
+        TypeError: If a dict lacks fields or has fields that its type does not know, or a field has a wrong type.
     """
-    event: BidiInputEvent
     if isinstance(value, str):
-        event = BidiTextInputEvent(value)
+        event: BidiInputEvent = BidiTextInputEvent(value)
     elif isinstance(value, BidiTextInputEvent | BidiAudioInputEvent | BidiImageInputEvent):
         event = value
+        if event.get("type") != event._kind:
+            raise InvalidInputError(f"{event._kind}: type was changed to {shown(event.get('type'))}")
+        event._check_fields()
     elif isinstance(value, Mapping) and "type" in value:
-        maker = _INPUTS.get(value["type"]) if isinstance(value["type"], str) else None
-        if maker is None:
-            raise InvalidInputError(f"input type {value['type']!r} is none of {', '.join(_INPUTS)}")
-        event = maker(**{key: item for key, item in value.items() if key != "type"})
+        event = _from_fields(value["type"], {key: item for key, item in value.items() if key != "type"})
     else:
+        hint = ""
+        if isinstance(value, bytes | bytearray | memoryview):
+            hint = "; BidiAudioInputEvent.from_data(data, sample_rate) makes an event of samples"
         raise InvalidInputError(
-            f"input must be a str, an input event, or a dict with a 'type'; got {type(value).__name__}"
+            "input must be a str, an input event, or a dict with a 'type'; "
+            f"got {type(value).__name__}: {shown(value)}{hint}"
         )
-    if isinstance(event, BidiAudioInputEvent):
-        _ = event.data
+    event._check_content()
     return event
+
+
+def _from_fields(kind: object, fields: dict[str, object]) -> BidiInputEvent:
+    if not isinstance(kind, str) or kind not in _INPUTS:
+        raise InvalidInputError(f"input type {shown(kind)} is none of {', '.join(_INPUTS)}")
+    maker, needed, others = _INPUTS[kind]
+    known = f"its fields are {', '.join([*needed, *others])}"
+    if missing := [name for name in needed if name not in fields]:
+        raise TypeError(f"{kind}: {', '.join(missing)} missing; {known}")
+    if unknown := [name for name in fields if name not in needed and name not in others]:
+        raise TypeError(f"{kind}: {', '.join(map(shown, unknown[:5]))} not known; {known}")
+    return maker(**fields)  # type: ignore[arg-type]
+
+
+def _image_type(data: bytes) -> str | None:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    return "image/webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None

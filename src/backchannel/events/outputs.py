@@ -6,9 +6,11 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
+from ..errors import InvalidInputError
 from ..messages import Message, Role, ToolResult, ToolUse
-from .base import AudioEvent, AudioFormat, Channels, SampleRate, TypedEvent
+from .base import AudioEvent, TypedEvent
 from .facts import TaskStarted
+from .values import AudioFormat, Channels, SampleRate, as_json, check_text, encodable, shown
 
 __all__ = [
     "ApprovalAnswerEvent",
@@ -40,6 +42,14 @@ InterruptionReason = Literal["user_speech", "error"]
 StopReason = Literal["complete", "error", "interrupted", "tool_use"]
 CloseReason = Literal["client_disconnect", "timeout", "error", "complete", "user_request"]
 
+_ROLES: dict[str, Role] = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "model": "assistant",
+    "ai": "assistant",
+}
+
 
 class BidiConnectionStartEvent(TypedEvent):
     """The first event of a connection."""
@@ -59,7 +69,9 @@ class BidiConnectionRestartEvent(TypedEvent):
     __slots__ = ("timeout_error",)
 
     def __init__(self, timeout_error: Exception, turn_interrupted: bool = False) -> None:
-        super().__init__(type="bidi_connection_restart", message=str(timeout_error), turn_interrupted=turn_interrupted)
+        super().__init__(
+            type="bidi_connection_restart", message=encodable(str(timeout_error)), turn_interrupted=turn_interrupted
+        )
         self.timeout_error = timeout_error
 
 
@@ -93,10 +105,7 @@ class BidiAudioStreamEvent(AudioEvent):
         sample_rate: SampleRate,
         channels: Channels,
     ) -> None:
-        super().__init__(
-            type="bidi_audio_stream", audio=audio, format=format, sample_rate=sample_rate, channels=channels
-        )
-        self._data = None
+        super().__init__("bidi_audio_stream", audio, format, sample_rate, channels)
         self._samples: int | None = None
         self.response_id: str | None = None
 
@@ -106,7 +115,7 @@ class BidiAudioStreamEvent(AudioEvent):
     ) -> BidiAudioStreamEvent:
         """Make the event from signed 16 bit little-endian samples."""
         event = cls(base64.b64encode(data).decode("ascii"), "pcm", sample_rate, channels)
-        event._data = bytes(data)
+        event._keep(bytes(data))
         event.response_id = response_id
         return event
 
@@ -121,7 +130,13 @@ class BidiAudioStreamEvent(AudioEvent):
 
 
 class BidiTranscriptStreamEvent(TypedEvent):
-    """What was said, by whom: a piece (``is_final`` False) or the whole of it."""
+    """What was said, by whom: a piece (``is_final`` False) or the whole of it.
+
+    Roles as other libraries write them ("USER", "model") become ``user`` or ``assistant``.
+
+    Raises:
+        InvalidInputError: If the role is none that is known.
+    """
 
     __slots__ = ()
 
@@ -136,10 +151,10 @@ class BidiTranscriptStreamEvent(TypedEvent):
         super().__init__(
             type="bidi_transcript_stream",
             delta=dict(delta),
-            text=text,
-            role=role,
+            text=encodable(check_text("bidi_transcript_stream", "text", text)),
+            role=_role(role),
             is_final=is_final,
-            current_transcript=current_transcript,
+            current_transcript=None if current_transcript is None else encodable(current_transcript),
         )
 
 
@@ -216,7 +231,9 @@ class BidiErrorEvent(TypedEvent):
     __slots__ = ("error",)
 
     def __init__(self, error: Exception, details: dict[str, Any] | None = None) -> None:
-        super().__init__(type="bidi_error", message=str(error), code=type(error).__name__, details=details)
+        super().__init__(
+            type="bidi_error", message=encodable(str(error)), code=type(error).__name__, details=as_json(details)
+        )
         self.error = error
 
 
@@ -244,7 +261,9 @@ class ApprovalRequestEvent(TypedEvent):
     __slots__ = ()
 
     def __init__(self, approval_id: str, question: str, tool_use: ToolUse) -> None:
-        super().__init__(type="approval_request", approval_id=approval_id, question=question, tool_use=tool_use)
+        super().__init__(
+            type="approval_request", approval_id=approval_id, question=encodable(question), tool_use=as_json(tool_use)
+        )
 
 
 class ApprovalAnswerEvent(TypedEvent):
@@ -266,16 +285,22 @@ class ToolUseStreamEvent(TypedEvent):
 
 
 class ToolStreamEvent(TypedEvent):
-    """Something that a running tool yielded before its result."""
+    """Something that a running tool yielded before its result.
 
-    __slots__ = ()
+    Attributes:
+        data: The value itself. The dict has it as JSON, or what comes nearest to it.
+    """
+
+    __slots__ = ("data",)
 
     def __init__(self, tool_use: ToolUse, tool_stream_data: Any) -> None:
-        super().__init__(type="tool_stream", tool_stream_event={"tool_use": tool_use, "data": tool_stream_data})
+        event = {"tool_use": as_json(tool_use), "data": as_json(tool_stream_data)}
+        super().__init__(type="tool_stream", tool_stream_event=event)
+        self.data = tool_stream_data
 
 
 class ToolResultEvent(TypedEvent):
-    """What a call produced.
+    """What a call produced; content that is not JSON becomes what comes nearest to it (bytes become base64).
 
     Attributes:
         exception: What the tool raised, if it did.
@@ -287,7 +312,7 @@ class ToolResultEvent(TypedEvent):
     def __init__(
         self, tool_result: ToolResult, exception: BaseException | None = None, task: TaskStarted | None = None
     ) -> None:
-        super().__init__(type="tool_result", tool_result=tool_result)
+        super().__init__(type="tool_result", tool_result=as_json(tool_result))
         self.exception = exception
         self.task = task
 
@@ -298,7 +323,7 @@ class ToolResultMessageEvent(TypedEvent):
     __slots__ = ()
 
     def __init__(self, message: Message) -> None:
-        super().__init__(message=message)
+        super().__init__(message=as_json(message))
 
 
 class ToolCancelEvent(TypedEvent):
@@ -307,7 +332,7 @@ class ToolCancelEvent(TypedEvent):
     __slots__ = ()
 
     def __init__(self, tool_use: ToolUse, message: str) -> None:
-        super().__init__(tool_cancel_event={"tool_use": tool_use, "message": message})
+        super().__init__(tool_cancel_event={"tool_use": as_json(tool_use), "message": encodable(message)})
 
 
 BidiOutputEvent: TypeAlias = (
@@ -331,3 +356,10 @@ BidiOutputEvent: TypeAlias = (
     | ToolResultMessageEvent
     | ToolCancelEvent
 )
+
+
+def _role(role: str) -> Role:
+    known = _ROLES.get(check_text("bidi_transcript_stream", "role", role).strip().lower())
+    if known is None:
+        raise InvalidInputError(f"bidi_transcript_stream: role {shown(role)} is none of {', '.join(_ROLES)}")
+    return known
