@@ -6,6 +6,7 @@ Each says what happened, to which named thing, and what to do about it.
     ├── AgentStateError          (RuntimeError)    started twice, used before start, used after stop
     ├── InvalidInputError        (ValueError)      an event, message or setting that cannot be used
     ├── AudioFormatError         (ValueError)      audio that is not what it says, or cannot be converted
+    ├── AudioDeviceError         (RuntimeError)    a microphone or speaker cannot be opened, or went away
     ├── MissingExtraError        (ImportError)     an optional part is not installed; names the extra
     ├── ToolDefinitionError      (ValueError)      a function or object that cannot become a tool
     ├── ToolArgumentsError       (ValueError)      arguments that do not fit a tool's schema
@@ -25,6 +26,7 @@ from typing import Any
 
 __all__ = [
     "AgentStateError",
+    "AudioDeviceError",
     "AudioFormatError",
     "BackchannelError",
     "BidiModelTimeoutError",
@@ -56,6 +58,10 @@ class InvalidInputError(BackchannelError, ValueError):
 
 class AudioFormatError(BackchannelError, ValueError):
     """Audio that cannot be read or converted."""
+
+
+class AudioDeviceError(BackchannelError, RuntimeError):
+    """A microphone or speaker cannot be opened, or went away during a conversation."""
 
 
 class MissingExtraError(BackchannelError, ImportError):

@@ -1,0 +1,129 @@
+"""WebSockets of several libraries behind one small interface. They are told apart by their methods, none is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+__all__ = ["Socket", "socket_of"]
+
+
+class Socket(Protocol):
+    """One connection. ``receive`` returns None when it is closed; ``send`` raises whatever its library raises then."""
+
+    async def accept(self) -> None: ...
+    async def receive(self) -> str | bytes | None: ...
+    async def send(self, data: str | bytes) -> None: ...
+    async def close(self, code: int, reason: str) -> None: ...
+
+
+def socket_of(websocket: Any) -> Socket:
+    """Return the interface to a WebSocket.
+
+    Args:
+        websocket: Of Starlette or FastAPI, of aiohttp (server or client), of ``websockets`` (asyncio), or the pair
+            ``(receive, send)`` of ASGI, of which nothing was received yet.
+
+    Raises:
+        TypeError: If it is none of these.
+    """
+    if isinstance(websocket, tuple) and len(websocket) == 2 and all(map(callable, websocket)):
+        return _Asgi(*websocket)
+    if _has(websocket, "receive", "send", "accept") and hasattr(websocket, "application_state"):
+        return _Starlette(websocket)
+    if _has(websocket, "receive", "send_str", "send_bytes", "close"):
+        return _Aiohttp(websocket)
+    if _has(websocket, "recv", "send", "close") and inspect.iscoroutinefunction(websocket.recv):
+        return _Websockets(websocket)
+    raise TypeError(
+        f"{type(websocket).__name__} is not a WebSocket that WebSocketIO knows; give it one of Starlette, FastAPI, "
+        "aiohttp or websockets (asyncio), or the pair (receive, send) of ASGI"
+    )
+
+
+def _has(websocket: Any, *names: str) -> bool:
+    return all(callable(getattr(websocket, name, None)) for name in names)
+
+
+class _Asgi:
+    """https://asgi.readthedocs.io/en/latest/specs/www.html#websocket"""
+
+    def __init__(
+        self, receive: Callable[[], Awaitable[dict[str, Any]]], send: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        self._receive, self._send = receive, send
+
+    async def accept(self) -> None:
+        message = await self._receive()
+        if message["type"] == "websocket.connect":
+            await self._send({"type": "websocket.accept"})
+
+    async def receive(self) -> str | bytes | None:
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            return None
+        text: str | None = message.get("text")
+        data: bytes = message.get("bytes") or b""
+        return data if text is None else text
+
+    async def send(self, data: str | bytes) -> None:
+        await self._send({"type": "websocket.send", "text" if isinstance(data, str) else "bytes": data})
+
+    async def close(self, code: int, reason: str) -> None:
+        with contextlib.suppress(Exception):  # Closed already, in the words of whichever server.
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+class _Starlette(_Asgi):
+    def __init__(self, websocket: Any) -> None:
+        super().__init__(websocket.receive, websocket.send)
+        self._websocket = websocket
+
+    async def accept(self) -> None:
+        if self._websocket.application_state.name == "CONNECTING":
+            await self._websocket.accept()
+
+
+class _Aiohttp:
+    def __init__(self, websocket: Any) -> None:
+        self._websocket = websocket
+
+    async def accept(self) -> None:
+        pass  # ``prepare(request)`` has done it.
+
+    async def receive(self) -> str | bytes | None:
+        message = await self._websocket.receive()
+        return message.data if message.type.name in ("TEXT", "BINARY") else None
+
+    async def send(self, data: str | bytes) -> None:
+        await (self._websocket.send_str(data) if isinstance(data, str) else self._websocket.send_bytes(data))
+
+    async def close(self, code: int, reason: str) -> None:
+        with contextlib.suppress(Exception):
+            await self._websocket.close(code=code, message=reason.encode())
+
+
+class _Websockets:
+    def __init__(self, websocket: Any) -> None:
+        self._websocket = websocket
+
+    async def accept(self) -> None:
+        pass  # The handshake came before the handler.
+
+    async def receive(self) -> str | bytes | None:
+        try:
+            message: str | bytes = await self._websocket.recv()
+        except Exception as error:
+            if type(error).__name__.startswith("ConnectionClosed"):
+                return None
+            raise
+        return message
+
+    async def send(self, data: str | bytes) -> None:
+        await self._websocket.send(data)
+
+    async def close(self, code: int, reason: str) -> None:
+        with contextlib.suppress(Exception):
+            await self._websocket.close(code, reason)
