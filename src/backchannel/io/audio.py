@@ -95,6 +95,7 @@ class AudioInput:
         self._wake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signalled = False
+        self._most = 1
         self._stream: Stream | None = None
         self._running = False
         self._error: AudioDeviceError | None = None
@@ -207,7 +208,7 @@ class AudioInput:
             self._wake.set()
 
     def _fail(self) -> None:
-        if self._running:
+        if self._running and self._stream is not None:  # Without one it is still being opened, in another way.
             self._error = AudioDeviceError(f"{self._name()} went away; connect it again, or choose another one")
             self._wake_up()
 
@@ -332,7 +333,7 @@ class AudioOutput:
             self._hand_over(self._fail)
 
     def _fail(self) -> None:
-        if self._running:
+        if self._running and self._stream is not None:  # Without one it is still being opened, in another way.
             self._error = AudioDeviceError(f"{self._name()} went away; connect it again, or choose another one")
 
     def _hand_over(self, work: Callable[[], None]) -> None:

@@ -14,8 +14,8 @@ __all__ = ["Stream", "close_stream", "open_stream"]
 
 Kind = Literal["input", "output"]
 
-# https://files.portaudio.com/docs/v19-doxydocs/portaudio_8h.html: the codes that another format may avoid, and two more.
-_RATE, _CHANNELS, _BUSY, _HOST = -9997, -9998, -9985, -9999
+# PaErrorCode, https://files.portaudio.com/docs/v19-doxydocs/portaudio_8h.html
+_RATE, _CHANNELS, _BUSY = -9997, -9998, -9985
 _WORDS = {"input": ("microphone", "input_device_index"), "output": ("speaker", "output_device_index")}
 
 

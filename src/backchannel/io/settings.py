@@ -46,10 +46,9 @@ class AudioSettings:
         channels = audio.get("channels", 1)
         if isinstance(channels, bool) or channels not in (1, 2):
             raise InvalidInputError(f'the model\'s config["audio"]["channels"] is {channels!r}; it must be 1 or 2')
-        format = audio.get("format", "pcm")
-        if format != "pcm":
+        if audio.get("format", "pcm") != "pcm":
             raise InvalidInputError(
-                f'the model\'s config["audio"]["format"] is {format!r}; only \'pcm\' can be used here'
+                f'the model\'s config["audio"]["format"] is {audio["format"]!r}; only \'pcm\' can be used here'
             )
         return cls(rates[0], rates[1], cast("Literal[1, 2]", channels))
 

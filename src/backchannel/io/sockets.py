@@ -1,4 +1,4 @@
-"""WebSockets of several libraries behind one small interface. They are told apart by their methods, none is imported."""
+"""WebSockets of several libraries behind one small interface. None of them is imported."""
 
 from __future__ import annotations
 

@@ -108,13 +108,14 @@ class WebSocketInput:
         await self._session.start(self, agent)
 
     async def stop(self) -> None:
-        """Read no more; whoever waits for input gets StopAsyncIteration. The last of both ends closes the connection."""
+        """Read no more; whoever waits gets StopAsyncIteration. The last of both ends closes the connection."""
         self._session.inbox.close(discard=True)
         await self._session.stop(self)
 
     async def __call__(self) -> BidiInputEvent:
         if not self._session.started:
             raise AgentStateError("the WebSocket input is not started; give it to BidiAgent.run, or await start(agent)")
+        self._session.use()
         event = await self._session.inbox.get()
         if event is None:
             raise StopAsyncIteration
@@ -156,6 +157,7 @@ class _Session:
         self._tasks: list[asyncio.Task[None]] = []
         self._lock = asyncio.Lock()
         self._bad = 0
+        self._used = self._gone = False
         self._converter: Converter | None = None
         self.has_input = False
         self.started = False
@@ -195,7 +197,14 @@ class _Session:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._ending.wait()
 
+    def use(self) -> None:
+        """The conversation runs; from now on it may be stopped."""
+        self._used = True
+        if self._gone:
+            self._ending.begin()
+
     async def put(self, event: BidiOutputEvent) -> None:
+        self.use()
         if not self.started or self.closed:
             return
         if isinstance(event, BidiInterruptionEvent):
@@ -250,6 +259,11 @@ class _Session:
             self.closed = True
             self.inbox.close()
             self.outbox.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._gone = True
+        if self._used:
             self._ending.begin()
 
     async def _close(self, code: int, reason: str) -> None:
@@ -264,7 +278,7 @@ class _Session:
             async with asyncio.timeout(FLUSH_S):
                 await self._socket.close(code, reason)
         if code != 1000:
-            self._ending.begin()
+            self._end()
 
     # What the client sends
 
