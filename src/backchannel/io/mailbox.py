@@ -90,7 +90,7 @@ class Inbox:
 
     def _count(self, event: BidiInputEvent, sign: int) -> None:
         if isinstance(event, BidiAudioInputEvent):
-            self._audio += sign * (len(event["audio"]) * 3 // 4)
+            self._audio += sign * len(event.data)
         else:
             self._others += sign
 
