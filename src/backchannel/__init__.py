@@ -22,6 +22,7 @@ from .tasks import AsyncTaskResult, AsyncToolManager, Task, async_tool, cancelle
 from .tools import AgentTool, ToolContext, tool
 
 if TYPE_CHECKING:
+    from .agents import FileSessionManager, S3SessionManager
     from .models import LocalModel, ScriptedModel
 
 __all__ = [
@@ -32,9 +33,11 @@ __all__ = [
     "BidiAgent",
     "BidiModel",
     "BidiModelTimeoutError",
+    "FileSessionManager",
     "HookProvider",
     "HookRegistry",
     "LocalModel",
+    "S3SessionManager",
     "ScriptedModel",
     "Task",
     "ToolContext",
@@ -48,12 +51,17 @@ __all__ = [
     "track",
 ]
 
-_MODELS = ("LocalModel", "ScriptedModel")
+_LAZY = {
+    "FileSessionManager": ".agents",
+    "LocalModel": ".models",
+    "S3SessionManager": ".agents",
+    "ScriptedModel": ".models",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODELS:
-        return getattr(importlib.import_module(".models", __name__), name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -13,11 +13,16 @@ Each says what happened, to which named thing, and what to do about it.
     ├── ModelError                                 a model could not be reached, or answered with an error
     │   ├── BidiModelTimeoutError                  a connection came to its time limit; the agent restarts it
     │   └── ScriptError          (AssertionError)  a ScriptedModel was used otherwise than its script says
-    └── TaskError                                  a background task has no value
-        ├── TaskFailedError                        its function raised; `__cause__` has the original
-        ├── TaskCancelledError                     it was cancelled
-        ├── TaskTimedOutError    (TimeoutError)    it ran longer than its time-out
-        └── TaskRefusedError                       it was not accepted: queue full, manager shut down
+    ├── TaskError                                  a background task has no value
+    │   ├── TaskFailedError                        its function raised; `__cause__` has the original
+    │   ├── TaskCancelledError                     it was cancelled
+    │   ├── TaskTimedOutError    (TimeoutError)    it ran longer than its time-out
+    │   └── TaskRefusedError                       it was not accepted: queue full, manager shut down
+    └── SessionError                               a stored session cannot be used as asked
+        ├── SessionConflictError                   someone else writes it, or wrote it meanwhile
+        ├── SessionDamagedError                    what is stored is not what was written
+        ├── SessionVersionError                    it was written by a newer Backchannel
+        └── SessionStorageError                    the disk or S3 refused; `__cause__` has the original
 """
 
 from __future__ import annotations
@@ -34,6 +39,11 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "ScriptError",
+    "SessionConflictError",
+    "SessionDamagedError",
+    "SessionError",
+    "SessionStorageError",
+    "SessionVersionError",
     "TaskCancelledError",
     "TaskError",
     "TaskFailedError",
@@ -126,3 +136,23 @@ class TaskTimedOutError(TaskError, TimeoutError):
 
 class TaskRefusedError(TaskError):
     """The task was not accepted and did not run."""
+
+
+class SessionError(BackchannelError):
+    """A stored session cannot be used as asked."""
+
+
+class SessionConflictError(SessionError):
+    """Someone else writes the session, or has written it since it was read; nothing of theirs was overwritten."""
+
+
+class SessionDamagedError(SessionError):
+    """What is stored is not what was written; nothing was changed."""
+
+
+class SessionVersionError(SessionError):
+    """The session was written by a newer version; nothing was changed."""
+
+
+class SessionStorageError(SessionError):
+    """The disk or S3 refused; ``__cause__`` holds the original exception."""

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .bidi import BidiAgent
 from .state import AgentState
 
-__all__ = ["AgentState", "BidiAgent"]
+if TYPE_CHECKING:
+    from .sessions import FileSessionManager, S3SessionManager
+    from .snapshots import load_snapshot, take_snapshot
+
+__all__ = ["AgentState", "BidiAgent", "FileSessionManager", "S3SessionManager", "load_snapshot", "take_snapshot"]
+
+_LAZY = {
+    "FileSessionManager": ".sessions",
+    "S3SessionManager": ".sessions",
+    "load_snapshot": ".snapshots",
+    "take_snapshot": ".snapshots",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -117,6 +117,11 @@ class BidiAgent:
         return profile_of(self.model)
 
     @property
+    def started(self) -> bool:
+        """Whether the agent is in a conversation, or about to be."""
+        return self._starting or self._conversation is not None
+
+    @property
     def open_calls(self) -> Mapping[str, ToolUse]:
         """The calls of the model that have no result yet, by id."""
         return {} if self._conversation is None else self._conversation.conversation.open_calls
@@ -130,7 +135,7 @@ class BidiAgent:
         Raises:
             RuntimeError: If the agent is started already.
         """
-        if self._conversation is not None or self._starting:
+        if self.started:
             raise AgentStateError("the agent is started already; call stop before starting it again")
         self._starting = True
         try:

@@ -1,0 +1,139 @@
+"""What a session's journal says: messages in order, splices of the list, and the state whenever it changed. Pure.
+
+{"kind": "message", "message": {...}}                               appended
+{"kind": "splice", "start": 3, "count": 2, "messages": [...]}       these took the place of ``count`` messages
+{"kind": "state", "state": {...}}                                   the whole state
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import SessionDamagedError
+from ..journal import Entry, JournalFormat, from_plain, to_plain
+from ..messages import ContentBlock, Message, Messages
+
+__all__ = ["FORMAT", "digest", "message_entry", "repaired", "replay", "splice_entry", "state_entry", "storable"]
+
+FORMAT = JournalFormat("session")
+
+
+def message_entry(message: Message) -> Entry:
+    """Return the entry for a message at the end of the history."""
+    return {"kind": "message", "message": message}
+
+
+def splice_entry(start: int, count: int, messages: Messages) -> Entry:
+    """Return the entry for ``messages`` in place of ``count`` messages from ``start`` on."""
+    return {"kind": "splice", "start": start, "count": count, "messages": messages}
+
+
+def state_entry(state: dict[str, Any]) -> Entry:
+    """Return the entry for the whole state."""
+    return {"kind": "state", "state": state}
+
+
+def storable(value: Any, foreign: Callable[[str], object] | None = None) -> Any:
+    """Return a copy that can be stored: objects that JSON lacks become the name of their type.
+
+    Args:
+        value: A message, or a part of one; bytes stay bytes.
+        foreign: Called with the name of every type that was replaced.
+    """
+
+    def name(item: object) -> str:
+        if foreign is not None:
+            foreign(type(item).__name__)
+        return f"<{type(item).__name__}>"
+
+    return from_plain(to_plain(value, name))
+
+
+def digest(value: Any) -> bytes:
+    """Return a short value that changes with the content."""
+    plain = to_plain(value, lambda item: f"<{type(item).__name__}>")
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).digest()
+
+
+def replay(entries: Iterable[Entry], where: str) -> tuple[Messages, dict[str, Any] | None]:
+    """Return the history and the state, None if there was none, that the entries lead to.
+
+    Raises:
+        SessionDamagedError: If an entry makes no sense.
+    """
+    messages: Messages = []
+    state: dict[str, Any] | None = None
+    for number, entry in enumerate(entries):
+        match entry:
+            case {"kind": "message", "message": dict(message)}:
+                messages.append(message)  # type: ignore[arg-type]  # Its form is repaired below.
+            case {"kind": "splice", "start": int(start), "count": int(count), "messages": list(others)} if (
+                start >= 0 <= count and start + count <= len(messages)
+            ):
+                messages[start : start + count] = others
+            case {"kind": "state", "state": dict(values)}:
+                state = values
+            case _:
+                raise SessionDamagedError(
+                    f"entry {number} of {where} is of kind {entry.get('kind')!r} and does not fit what comes before "
+                    "it. Nothing was changed. Restore it from a copy, or move it away to begin anew"
+                )
+    return messages, state
+
+
+def repaired(messages: Messages) -> tuple[Messages, list[str]]:
+    """Return the history without calls that have no result and results that have no call, and what was dropped.
+
+    A crash may come between a call and its result.
+    """
+    kept: Messages = []
+    dropped: list[str] = []
+    for index, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ("user", "assistant") or not isinstance(content, list):
+            dropped.append(f"message {index} was dropped: it is not a message")
+            continue
+        called = _calls(kept[-1]) if kept else set()
+        answered: set[str] = set()
+        blocks: list[ContentBlock] = []
+        for block in content:
+            call_id = _id(block, "toolResult")
+            if call_id is None:
+                blocks.append(block)
+            elif call_id in called - answered:
+                answered.add(call_id)
+                blocks.append(block)
+            else:
+                dropped.append(f"the result of call {call_id} was dropped: message {index} does not follow its call")
+        dropped += _drop_calls(kept, called - answered)
+        if blocks:
+            kept.append(message if len(blocks) == len(content) else {**message, "content": blocks})
+        elif not content:
+            dropped.append(f"message {index} was dropped: it is empty")
+    if kept:
+        dropped += _drop_calls(kept, _calls(kept[-1]))
+    return kept, dropped
+
+
+def _drop_calls(kept: Messages, calls: set[str]) -> list[str]:
+    """Remove calls from the last message, and the message if nothing else is in it."""
+    if not calls:
+        return []
+    message = kept.pop()
+    blocks = [block for block in message["content"] if _id(block, "toolUse") not in calls]
+    if blocks:
+        kept.append({**message, "content": blocks})
+    return [f"call {call_id} was dropped: its result was never stored" for call_id in sorted(calls)]
+
+
+def _calls(message: Message) -> set[str]:
+    return {call_id for block in message["content"] if (call_id := _id(block, "toolUse")) is not None}
+
+
+def _id(block: Any, name: str) -> str | None:
+    """Return the id of a block's call or result; None if it is none."""
+    inner = block.get(name) if isinstance(block, dict) else None
+    return None if inner is None else str(inner.get("toolUseId") if isinstance(inner, dict) else inner)

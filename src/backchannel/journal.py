@@ -1,1 +1,0 @@
-"""The append-only record of a session: one JSON line an entry, in a file or in S3."""
