@@ -216,9 +216,24 @@ def test_who_has_an_old_view_cannot_write(place: Any) -> None:
     with pytest.raises(SessionConflictError, match="since it was read here"):
         first.append(note("lost"))
     with pytest.raises(SessionConflictError):
-        first.acquire()
+        first.claim()
     first.close()
     assert texts(place) == ["first", "second"]
+
+
+def test_who_claims_a_journal_is_seen_by_others_at_once(place: Any) -> None:
+    written(place, 1)
+    first, _ = opened(place)
+    first.release()
+    second, _ = opened(place)
+    second.release()
+    first.claim()
+    with pytest.raises(SessionConflictError):
+        second.claim()
+    first.append(note(2))
+    first.close()
+    second.close()
+    assert texts(place) == [1, 2]
 
 
 def test_who_has_an_old_view_cannot_write_after_a_compaction_either(place: Any) -> None:

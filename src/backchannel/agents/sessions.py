@@ -201,7 +201,7 @@ class _Record:
     def begin(self, agent: BidiAgent) -> None:
         """Become the writer for a whole conversation."""
         with self._lock:
-            self._journal.acquire()
+            self._journal.claim()
             self._active = True
             self._write_all(agent)
 

@@ -49,6 +49,10 @@ class FileStore:
         return self._lines
 
     @property
+    def exclusive(self) -> bool:
+        return True
+
+    @property
     def parts(self) -> int:
         return 1
 

@@ -47,6 +47,11 @@ class Store(Protocol):
         ...
 
     @property
+    def exclusive(self) -> bool:
+        """Whether others cannot become the writer before ``release``; else they are noticed when they write."""
+        ...
+
+    @property
     def parts(self) -> int:
         """In how many parts the journal is kept; many are slow to read."""
         ...
@@ -157,9 +162,7 @@ class Journal:
             if self._outdated:
                 raise SessionError(f"{self.location} holds entries of an older version; compact it before appending")
             if not self._marked:
-                self._epoch += 1
-                self._store.append(encode_line(self.count, self._opening()))
-                self._marked = True
+                self._begin()
             self._store.append(line)
 
     def compact(self, entries: Iterable[Mapping[str, Any]]) -> None:
@@ -214,14 +217,18 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
 
-    def acquire(self) -> None:
-        """Become the writer, as ``append`` does by itself.
+    def claim(self) -> None:
+        """Become the writer, as ``append`` does by itself, and be known as that to others at once.
 
         Raises:
             SessionConflictError: If someone else is the writer, or was since this one was.
+            SessionStorageError: If it cannot be written.
         """
         with self._lock:
             self._write()
+            if not self._store.exclusive and not self._outdated:
+                self._begin()
+        self.flush()
 
     def _write(self) -> None:
         if self._state == "released":
@@ -231,6 +238,11 @@ class Journal:
             raise SessionError(
                 f"{self.location} is {'closed' if self._state == 'closed' else 'not open'}; open a new Journal"
             )
+
+    def _begin(self) -> None:
+        self._epoch += 1
+        self._store.append(encode_line(self.count, self._opening()))
+        self._marked = True
 
     def _opening(self) -> Entry:
         return {

@@ -97,6 +97,10 @@ class S3Store:
         return self._lines
 
     @property
+    def exclusive(self) -> bool:
+        return False
+
+    @property
     def parts(self) -> int:
         return self._last - self._first + 1
 
