@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from ...events import AnnouncementEvent, ToolResultEvent
+from ...events import AnnouncementEvent, ApprovalQuestionEvent, ToolResultEvent
 from . import phrase
-from .grammar import TASK_TOOL, Grammar
+from .grammar import ANSWER_TOOL, TASK_TOOL, Grammar
 from .parts import Recognition
 from .understand import Intent, fill, understand
 from .words import join
@@ -27,9 +27,10 @@ _ANSWERS = {
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Answer with this."""
+    """Answer with this; it asks the user for ``approval``, an id, where that is set."""
 
     text: str
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +58,34 @@ class _Question:
     slot: str
 
 
+@dataclass(slots=True)
+class _Approval:
+    """A call waits for a yes or a no, which counts once the question was said, and not cut off."""
+
+    event: ApprovalQuestionEvent
+    state: Literal["new", "queued", "said"] = "new"
+
+
 class Dialogue:
-    """Turns utterances, typed text and results into answers and calls; holds one open question at most."""
+    """Turns utterances, typed text and results into answers and calls; holds one open question at most.
+
+    Approvals wait until no other question is open, and are asked again after anything that is no answer.
+    """
 
     def __init__(self, grammar: Grammar) -> None:
         self.grammar = grammar
         self.last_said = ""
-        self._open: _Confirmation | _Question | None = None
+        self._open: _Confirmation | _Question | _Approval | None = None
+        self._approvals: list[_Approval] = []
+        self._refused: set[str] = set()
         self._misses = 0
 
     def update(self, grammar: Grammar) -> None:
         """Use other tools from now on; an open question about a tool that is gone is forgotten."""
         self.grammar = grammar
-        if self._open is not None and self._open.intent.tool and grammar.tool(self._open.intent.tool) is None:
-            self._open = None
+        question = self._open
+        if isinstance(question, _Confirmation | _Question) and question.intent.tool:
+            self._open = question if grammar.tool(question.intent.tool) is not None else None
 
     def hear(self, recognition: Recognition) -> list[Move]:
         """Answer an utterance."""
@@ -80,7 +95,7 @@ class Dialogue:
         if intent.kind == "unknown":
             return self._noted(self._missed())
         if recognition.accepted and rival is None:
-            return self._noted(self._act(intent))
+            return self._noted(self._with_approval(self._act(intent), intent.kind))
         if intent.kind in _ASKABLE and (recognition.accepted or recognition.confidence >= _WORTH_ASKING):
             self._open = _Confirmation(intent)
             return self._noted([Say(f"Did you say {recognition.text}?")])
@@ -90,18 +105,61 @@ class Dialogue:
         """Answer typed text."""
         intent = understand(text, self.grammar, typed=True)
         if intent.kind == "unknown" and isinstance(self._open, _Question):
-            return self._noted(self._fill(self._open, text))
-        return self._noted(self._act(intent))
+            return self._noted(self._with_approval(self._fill(self._open, text)))
+        return self._noted(self._with_approval(self._act(intent), intent.kind))
 
     def result(self, event: ToolResultEvent) -> list[Move]:
         """Answer with what a tool returned, or that its task has started."""
-        if event.task is not None:
-            return self._noted([Say(phrase.acknowledgement(event.task))])
-        return self._noted([Say(phrase.result_text(event.tool_result))])
+        call_id, status = event.tool_result["toolUseId"], event.tool_result["status"]
+        for question in [item for item in self._approvals if item.event.tool_use["toolUseId"] == call_id]:
+            self._approvals.remove(question)  # It was answered elsewhere.
+            self._open = None if self._open is question else self._open
+        if call_id in self._refused:
+            self._refused.remove(call_id)
+            said = [Say("Okay, I will not do it.")]
+        elif event.task is not None:
+            said = [Say(phrase.acknowledgement(event.task))]
+        elif call_id.startswith(ANSWER_TOOL) and status == "success":
+            said = []
+        else:
+            said = [Say(phrase.result_text(event.tool_result))]
+        return self._noted(self._with_approval([*said]))
 
     def announce(self, event: AnnouncementEvent) -> list[Move]:
         """Tell the results of background tasks."""
         return self._noted([Say(phrase.announcement(event.tasks) or phrase.speakable(event.text))])
+
+    def approve(self, event: ApprovalQuestionEvent) -> list[Move]:
+        """Ask whether a call may run, as soon as no other question is open."""
+        self._approvals.append(_Approval(event))
+        return self._noted(self._with_approval([]))
+
+    def asked(self, approval_id: str, *, heard: bool = True) -> None:
+        """The question for this approval is being said; not ``heard`` if it was cut off."""
+        for question in self._approvals:
+            if question.event.approval_id == approval_id:
+                question.state = "said" if heard else "new"
+
+    def _with_approval(self, moves: list[Move], kind: str = "") -> list[Move]:
+        """Go on with the first approval if no other question is open; ``kind`` is what the user said."""
+        if self._open is not None or not self._approvals:
+            return moves
+        question = self._open = self._approvals[0]
+        if question.state == "queued" or (question.state == "said" and kind in ("", "quiet", "repeat")):
+            return moves
+        question.state = "queued"
+        text = phrase.approval(question.event.question, question.event.tool_use)
+        return [*moves, Say(text, question.event.approval_id)]
+
+    def _answer(self, question: _Approval, approved: bool) -> list[Move]:
+        if question.state != "said":
+            return []
+        self._approvals.remove(question)
+        event = question.event
+        if not approved:
+            self._refused.add(event.tool_use["toolUseId"])
+        arguments = {"approval_id": event.approval_id, "approved": approved}
+        return [Call(ANSWER_TOOL, arguments, f"{ANSWER_TOOL}-{event.approval_id}")]
 
     def _noted(self, moves: list[Move]) -> list[Move]:
         for move in moves:
@@ -116,6 +174,10 @@ class Dialogue:
         match intent.kind:
             case "yes" if isinstance(question, _Confirmation):
                 return self._act(question.intent)
+            case "yes" | "no" if isinstance(question, _Approval):
+                return self._answer(question, intent.kind == "yes")
+            case "cancel" if isinstance(question, _Approval) and intent.task is None:
+                return self._answer(question, False)
             case "no" if question is not None:
                 return [Say("Okay. Please say it again, or type it.")]
             case "call":
@@ -147,7 +209,7 @@ class Dialogue:
             return [Say(phrase.ask_for(tool, tool.slot(intent.missing[0])))]
         return [Call(intent.tool, intent.input)]
 
-    def _value(self, intent: Intent, question: _Confirmation | _Question | None) -> list[Move]:
+    def _value(self, intent: Intent, question: _Confirmation | _Question | _Approval | None) -> list[Move]:
         """A value alone: the answer to a question, or a call of which only the end was heard."""
         if isinstance(question, _Question):
             tool = self.grammar.tool(question.intent.tool)

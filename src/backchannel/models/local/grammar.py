@@ -13,10 +13,13 @@ from . import expression as ex
 from .expression import Alt, Expression, Free, Number, Opt, Seq, Tag, Word, phrase
 from .words import readings
 
-__all__ = ["TASK_TOOL", "Grammar", "Slot", "SpokenTool", "read_slot"]
+__all__ = ["ANSWER_TOOL", "TASK_TOOL", "Grammar", "Slot", "SpokenTool", "read_slot"]
 
 TASK_TOOL = "background_tasks"
 """The built-in tool through which tasks are listed, looked at and cancelled."""
+
+ANSWER_TOOL = "answer_approval"
+"""The built-in tool that passes on whether the user allows a call; nobody asks for it by name."""
 
 SlotKind = Literal["choice", "number", "flag", "free"]
 _MOST_VALUES = 2000
@@ -44,7 +47,7 @@ _BUILT_IN = {
     "greeting": "hello | hi [there] | good (morning | afternoon | evening)",
     "bye": "goodbye",
     "yes": "yes [please] | yeah | correct | that's right | that is right | okay | go ahead",
-    "no": "no [thanks | thank you] | wrong | never mind",
+    "no": "no [thanks | thank you] | wrong | never mind | (don't | do not) [do it]",
 }
 
 
@@ -162,7 +165,9 @@ class Grammar:
     def __init__(self, specs: Sequence[ToolSpec] = ()) -> None:
         self.notes: list[str] = []
         self.knows_tasks = any(spec["name"] == TASK_TOOL for spec in specs)
-        found = [tool for spec in specs if spec["name"] != TASK_TOOL and (tool := _spoken_tool(spec))]
+        found = [
+            tool for spec in specs if spec["name"] not in (TASK_TOOL, ANSWER_TOOL) and (tool := _spoken_tool(spec))
+        ]
         self.tools = tuple(found)
         self._heard = tuple(self._bounded(found))
         self._by_name = {tool.name: tool for tool in self.tools}
@@ -370,5 +375,16 @@ def _plain_built_in() -> list[str]:
         *(f"how far is task {number}" for number in numbers),
         *("how far is it", "status", "what is running", "list tasks", "how long will it take", "how is it going"),
         *("cancel it", "cancel everything", "what can you do", "help", "say that again", "stop", "be quiet"),
-        *("yes", "no", "thank you", "hello", "is it done yet", "how much longer", "what's the status", "stop"),
+        *(
+            "yes",
+            "no",
+            "go ahead",
+            "don't do it",
+            "thank you",
+            "hello",
+            "is it done yet",
+            "how much longer",
+            "what's the status",
+            "stop",
+        ),
     ]

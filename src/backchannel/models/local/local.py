@@ -7,6 +7,7 @@ import importlib.util
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from ...audio.pcm import read_wav
 from ...errors import AgentStateError, AudioFormatError, InvalidInputError, MissingExtraError
 from ...events import (
     AnnouncementEvent,
+    ApprovalQuestionEvent,
     BidiAudioInputEvent,
     BidiAudioStreamEvent,
     BidiConnectionStartEvent,
@@ -139,7 +141,9 @@ class LocalModel:
             yield event
 
     async def send(self, content: BidiInputEvent | ToolResultEvent) -> None:
-        """Take in voice, text, the result of a call, or an announcement. Voice waits while too much of it is pending.
+        """Take in voice, text, the result of a call, an announcement, or the question for an approval.
+
+        Voice waits while too much of it is pending.
 
         Raises:
             AudioFormatError: If voice comes in a format other than pcm or wav.
@@ -151,6 +155,8 @@ class LocalModel:
                 await link.sound.put(_pcm(content))
             case AnnouncementEvent():
                 link.think(lambda: link.announce(content))
+            case ApprovalQuestionEvent():
+                link.think(lambda: link.approve(content))
             case BidiTextInputEvent():
                 if content.role == "user":
                     link.think(lambda: link.read(content.text))
@@ -168,6 +174,11 @@ class LocalModel:
         """Stop saying a response."""
         if self._link is not None:
             self._link.cancel(response_id)
+
+    async def truncate_response(self, response_id: str, samples: int) -> None:
+        """Know that only ``samples`` of a response were heard."""
+        if self._link is not None:
+            self._link.truncate(response_id, samples)
 
     def _started(self, what: str) -> _Link:
         if self._link is None:
@@ -189,6 +200,15 @@ def _pcm(event: BidiAudioInputEvent) -> tuple[bytes, int, int]:
     raise AudioFormatError(f"The embedded model hears pcm and wav, not {event['format']}; decode it first.")
 
 
+@dataclass(slots=True)
+class _Asking:
+    """The response that asks for an approval, and how long it is, in samples."""
+
+    response_id: str
+    approval: str
+    samples: int = 0
+
+
 class _Link:
     """One conversation: an ear and a mouth on threads of their own, three loops between them."""
 
@@ -200,7 +220,8 @@ class _Link:
         self._ear_thread = ThreadPoolExecutor(1, thread_name_prefix="backchannel-ear")
         self._mouth_thread = ThreadPoolExecutor(1, thread_name_prefix="backchannel-mouth")
         self._thoughts: asyncio.Queue[Callable[[], Awaitable[list[Move]]]] = asyncio.Queue()
-        self._sayings: asyncio.Queue[str] = asyncio.Queue()
+        self._sayings: asyncio.Queue[Say] = asyncio.Queue()
+        self._asking: _Asking | None = None
         self._out: asyncio.Queue[tuple[str, BidiOutputEvent] | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._silent = asyncio.Event()
@@ -257,10 +278,17 @@ class _Link:
             self._room.set()
         return item[1]
 
+    def truncate(self, response_id: str, samples: int) -> None:
+        asking = self._asking
+        if asking is not None and asking.response_id == response_id and 2 * samples < asking.samples:
+            self._dialogue.asked(asking.approval, heard=False)
+
     def cancel(self, response_id: str) -> None:
         if self._response is None or self._response[0] != response_id or self._response[1].done():
             return
         self._response[1].cancel()
+        if self._asking is not None and self._asking.response_id == response_id:
+            self._dialogue.asked(self._asking.approval, heard=False)
         waiting = [self._out.get_nowait() for _ in range(self._out.qsize())]
         for item in waiting:
             if item is None or item[0] != response_id:
@@ -331,6 +359,9 @@ class _Link:
     async def announce(self, event: AnnouncementEvent) -> list[Move]:
         return await self._mind.announce(event) if self._mind is not None else self._dialogue.announce(event)
 
+    async def approve(self, event: ApprovalQuestionEvent) -> list[Move]:
+        return await self._mind.announce(event) if self._mind is not None else self._dialogue.approve(event)
+
     async def _think(self) -> None:
         while True:
             thought = await self._thoughts.get()
@@ -342,8 +373,8 @@ class _Link:
                 moves = [Say("Sorry, something went wrong while I was thinking about that.")]
             for move in moves:
                 match move:
-                    case Say(text):
-                        self._sayings.put_nowait(text)
+                    case Say():
+                        self._sayings.put_nowait(move)
                     case Call(tool, arguments, call_id):
                         call_id = call_id or f"local-{uuid4().hex[:12]}"
                         use: ToolUse = {"name": tool, "input": arguments, "toolUseId": call_id}
@@ -353,10 +384,13 @@ class _Link:
 
     async def _talk(self) -> None:
         while True:
-            text = await self._sayings.get()
+            saying = await self._sayings.get()
             await self._silent.wait()  # what is owed is said when the user has finished
             response_id = f"response-{uuid4().hex[:12]}"
-            task = asyncio.create_task(self._say(response_id, text))
+            if saying.approval:
+                self._asking = _Asking(response_id, saying.approval)
+                self._dialogue.asked(saying.approval)
+            task = asyncio.create_task(self._say(response_id, saying.text))
             self._response = response_id, task
             await asyncio.wait([task])
 
@@ -380,6 +414,8 @@ class _Link:
         so_far = ""
         for sentence in parts:
             voice = await loop.run_in_executor(self._mouth_thread, self._tts.speak, sentence)
+            if self._asking is not None and self._asking.response_id == response_id:
+                self._asking.samples += len(voice) // 2
             piece = f" {sentence}" if so_far else sentence
             so_far += piece
             self.emit(BidiTranscriptStreamEvent({"text": piece}, piece, "assistant", False, so_far), response_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import uuid4
 
-from ...events import AnnouncementEvent, ToolResultEvent
+from ...events import AnnouncementEvent, ApprovalQuestionEvent, ToolResultEvent
 from ...messages import ContentBlock, Messages, ToolSpec, ToolUse, tool_pair
 from .dialogue import Call, Move, Say
 from .parts import LanguageModel, Recognition
@@ -35,7 +35,7 @@ class Mind:
         self._messages.append({"role": "user", "content": [{"text": text}]})
         return await self._respond()
 
-    async def announce(self, event: AnnouncementEvent) -> list[Move]:
+    async def announce(self, event: AnnouncementEvent | ApprovalQuestionEvent) -> list[Move]:
         return await self.read(event.text)
 
     async def result(self, event: ToolResultEvent) -> list[Move]:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...events import TaskFinished, TaskStarted
-from ...messages import ToolResult
+from ...messages import ToolResult, ToolUse
 from .grammar import Grammar, Slot, SpokenTool
 from .words import join, number_words, readings
 
 __all__ = [
     "acknowledgement",
     "announcement",
+    "approval",
     "ask_for",
     "help_text",
     "label",
@@ -77,6 +78,14 @@ def _ending(task: TaskFinished, most: int) -> str:
     if task.status == "timed_out":
         return f"{name} ran out of time and was stopped."
     return f"{name} was cancelled."
+
+
+def approval(question: str, tool_use: ToolUse) -> str:
+    """Ask whether a call may run. Neither yes nor no is said here: the microphone may hear it."""
+    if question.startswith(f"Run {tool_use['name']}(") and isinstance(tool_use["input"], Mapping):
+        name = " ".join((readings(tool_use["name"], 1) or ((tool_use["name"],),))[0])
+        question = f"Run {', '.join([name, *([_data(tool_use['input'])] if tool_use['input'] else [])])}?"
+    return f"I need your approval. {speakable(question, rest='The rest is on the screen.')}"
 
 
 def result_text(result: ToolResult) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
-from backchannel.events import AnnouncementEvent, TaskFinished, TaskStarted, ToolResultEvent
+from backchannel.events import AnnouncementEvent, ApprovalQuestionEvent, TaskFinished, TaskStarted, ToolResultEvent
+from backchannel.messages import ToolUse
 from backchannel.models.local.dialogue import Call, Dialogue, Move, Say
 from backchannel.models.local.grammar import Grammar
 from backchannel.models.local.parts import Recognition
 
-from .tools import ALL, NOTE, RESEARCH, TASKS
+from .tools import ALL, NOTE, RESEARCH, TASKS, spec
 
 SOLAR = Call("research", {"topic": "solar power"})
 
@@ -154,3 +157,125 @@ def test_results_starts_and_endings_are_told(dialogue: Dialogue):
     announcement = AnnouncementEvent("the text", (done,))
     assert said(dialogue.announce(announcement)) == "By the way, research solar power is done. It works."
     assert said(dialogue.announce(AnnouncementEvent("only text", ()))) == "only text."
+
+
+def question(approval_id: str = "a1", text: str = "Delete a.txt?") -> ApprovalQuestionEvent:
+    use: ToolUse = {"toolUseId": f"call-{approval_id}", "name": "delete", "input": {"path": "a.txt"}}
+    return ApprovalQuestionEvent(f"Ask: {text}", approval_id, text, use)
+
+
+def answer(approved: bool, approval_id: str = "a1") -> Call:
+    return Call("answer_approval", {"approval_id": approval_id, "approved": approved}, f"answer_approval-{approval_id}")
+
+
+def returned(call_id: str, text: str = "", status: Literal["success", "error"] = "success") -> ToolResultEvent:
+    return ToolResultEvent({"toolUseId": call_id, "status": status, "content": [{"text": text}]})
+
+
+def asked(dialogue: Dialogue, event: ApprovalQuestionEvent) -> Dialogue:
+    """Have the question asked and said."""
+    assert dialogue.approve(event) == [Say(f"I need your approval. {event.question}", event.approval_id)]
+    dialogue.asked(event.approval_id)
+    return dialogue
+
+
+@pytest.mark.parametrize(
+    ("words", "approved"),
+    [
+        ("yes", True), ("yes please", True), ("go ahead", True), ("okay", True),
+        ("no", False), ("don't", False), ("don't do it", False), ("do not do it", False), ("never mind", False),
+        ("cancel it", False), ("no thanks", False),
+    ],
+)  # fmt: skip
+def test_an_approval_is_answered_in_words(dialogue: Dialogue, words: str, approved: bool):
+    assert asked(dialogue, question()).hear(sure(words)) == [answer(approved)]
+    assert said(dialogue.hear(sure("yes"))) == "Okay."
+
+
+def test_an_approval_is_answered_by_typing(dialogue: Dialogue):
+    assert asked(dialogue, question()).read("Yes!") == [answer(True)]
+
+
+@pytest.mark.parametrize("words", [unsure("yes"), unsure("yes", 0.9), sure("yes", "no"), sure("maybe"), unsure("")])
+def test_what_is_not_sure_approves_nothing(dialogue: Dialogue, words: Recognition):
+    moves = asked(dialogue, question()).hear(words)
+    assert all(isinstance(move, Say) for move in moves)
+
+
+def test_a_yes_before_the_question_was_said_approves_nothing(dialogue: Dialogue):
+    dialogue.approve(question())
+    assert dialogue.hear(sure("yes")) == []
+    dialogue.asked("a1")
+    assert dialogue.hear(sure("yes")) == [answer(True)]
+
+
+def test_a_question_that_was_cut_off_is_asked_again_before_a_yes_counts(dialogue: Dialogue):
+    asked(dialogue, question()).asked("a1", heard=False)
+    assert dialogue.hear(sure("yes")) == [Say("I need your approval. Delete a.txt?", "a1")]
+    dialogue.asked("a1")
+    assert dialogue.hear(sure("yes")) == [answer(True)]
+
+
+def test_another_command_runs_and_the_approval_is_asked_again(dialogue: Dialogue):
+    moves = asked(dialogue, question()).hear(sure("research solar power"))
+    assert moves == [SOLAR, Say("I need your approval. Delete a.txt?", "a1")]
+    dialogue.asked("a1")
+    assert dialogue.hear(sure("no")) == [answer(False)]
+
+
+def test_an_open_question_is_settled_before_an_approval_is_asked(dialogue: Dialogue):
+    dialogue.hear(unsure("research solar power"))
+    assert dialogue.approve(question()) == []
+    assert dialogue.hear(sure("yes")) == [SOLAR, Say("I need your approval. Delete a.txt?", "a1")]
+
+
+def test_several_approvals_are_asked_one_after_another(dialogue: Dialogue):
+    asked(dialogue, question())
+    assert dialogue.approve(question("a2", "Delete b.txt?")) == []
+    assert dialogue.hear(sure("yes")) == [answer(True), Say("I need your approval. Delete b.txt?", "a2")]
+    dialogue.asked("a2")
+    assert dialogue.result(returned("answer_approval-a1", "The call runs now.")) == []
+    assert dialogue.hear(sure("no")) == [answer(False, "a2")]
+
+
+def test_a_call_that_was_answered_elsewhere_is_not_asked_about_any_more(dialogue: Dialogue):
+    asked(dialogue, question()).approve(question("a2", "Delete b.txt?"))
+    moves = dialogue.result(returned("call-a1", "It is gone"))
+    assert moves == [Say("It is gone."), Say("I need your approval. Delete b.txt?", "a2")]
+
+
+def test_a_refused_call_is_told_in_few_words(dialogue: Dialogue):
+    asked(dialogue, question()).hear(sure("no"))
+    assert dialogue.result(returned("answer_approval-a1")) == []
+    assert said(dialogue.result(returned("call-a1", "The user did not approve", "error"))) == "Okay, I will not do it."
+
+
+def test_an_answer_that_came_too_late_is_said(dialogue: Dialogue):
+    asked(dialogue, question()).hear(sure("yes"))
+    assert "answered already" in said(
+        dialogue.result(returned("answer_approval-a1", "It was answered already.", "error"))
+    )
+
+
+def test_silence_and_repetition_leave_an_approval_open(dialogue: Dialogue):
+    asked(dialogue, question())
+    assert dialogue.hear(sure("be quiet")) == []
+    assert said(dialogue.hear(sure("say that again"))) == "I need your approval. Delete a.txt?"
+    assert dialogue.hear(sure("yes")) == [answer(True)]
+
+
+def test_new_tools_leave_an_approval_open(dialogue: Dialogue):
+    asked(dialogue, question()).update(Grammar([NOTE]))
+    assert dialogue.hear(sure("yes")) == [answer(True)]
+
+
+def test_the_tool_that_answers_approvals_is_not_offered():
+    grammar = Grammar([RESEARCH, spec("answer_approval", approval_id={"type": "string"}, approved={"type": "boolean"})])
+    assert [tool.name for tool in grammar.tools] == ["research"]
+    assert "approval" not in grammar.vocabulary
+
+
+def test_the_plain_question_is_said_without_its_signs(dialogue: Dialogue):
+    event = question(text='Run delete(path="a.txt")?')
+    (move,) = dialogue.approve(event)
+    assert move == Say("I need your approval. Run delete, path a.txt?", "a1")

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from backchannel import BidiAgent, tool
 from backchannel.errors import AgentStateError, AudioFormatError, InvalidInputError, MissingExtraError
 from backchannel.events import (
     AnnouncementEvent,
+    ApprovalQuestionEvent,
     BidiAudioInputEvent,
     BidiAudioStreamEvent,
     BidiImageInputEvent,
@@ -24,7 +26,7 @@ from backchannel.events import (
 )
 from backchannel.messages import Message, Messages, ToolSpec
 from backchannel.models.local import LocalModel, Recognition
-from backchannel.models.realtime import BidiModel, CancelsResponses, UpdatesTools
+from backchannel.models.realtime import BidiModel, CancelsResponses, TruncatesResponses, UpdatesTools
 
 from .fakes import LevelActivity, ScriptedEars, TextVoice, silence, voice
 from .tools import ALL, NOTE, TASKS
@@ -96,6 +98,7 @@ def test_it_is_what_the_contract_asks_for():
     assert isinstance(model, BidiModel)
     assert isinstance(model, UpdatesTools)
     assert isinstance(model, CancelsResponses)
+    assert isinstance(model, TruncatesResponses)
     profile = model.profile
     assert (profile.name, profile.place) == ("embedded model", "stays on this computer")
     assert (profile.interruption, profile.tools, profile.input_rate) == ("agent", "live", 16000)
@@ -422,3 +425,87 @@ async def test_what_cannot_be_spoken_is_logged(caplog: pytest.LogCaptureFixture)
         with caplog.at_level(logging.WARNING):
             await talk.model.update_tools([tool])
     assert "only the first 2000 of 2001 values of 'item' can be spoken" in caplog.text
+
+
+QUESTION = ApprovalQuestionEvent(
+    "Ask the user.", "a1", "Delete a.txt?", {"toolUseId": "c1", "name": "delete", "input": {"path": "a.txt"}}
+)
+
+
+def audio_samples(events: Sequence[Any]) -> int:
+    return sum(event.samples for event in events if is_audio(event))
+
+
+async def test_an_approval_is_asked_and_answered_by_voice():
+    async with Conversation("go ahead") as talk:
+        await talk.model.send(QUESTION)
+        assert said(await talk.response()) == ["I need your approval. Delete a.txt?"]
+        await talk.hear()
+        use = (await talk.until(is_call))[-1].current_tool_use
+    assert (use["name"], use["input"]) == ("answer_approval", {"approval_id": "a1", "approved": True})
+
+
+@pytest.mark.parametrize(("share", "counts"), [(0.0, False), (0.3, False), (0.9, True), (1.0, True)])
+async def test_a_yes_counts_only_if_most_of_the_question_was_heard(share: float, counts: bool):
+    async with Conversation("yes", "yes") as talk:
+        await talk.model.send(QUESTION)
+        events = await talk.response()
+        response_id = next(event.response_id for event in events if is_audio(event))
+        await talk.model.truncate_response(response_id, int(share * audio_samples(events)))
+        await talk.model.truncate_response("another response", 0)
+        await talk.hear()
+        if not counts:
+            assert said(await talk.response()) == ["yes", "I need your approval. Delete a.txt?"]
+            await talk.hear()
+        assert (await talk.until(is_call))[-1].current_tool_use["input"]["approved"] is True
+
+
+async def test_a_question_that_is_cancelled_while_it_is_made_is_asked_again():
+    async with Conversation() as talk:
+        talk.tts.gate = threading.Event()
+        await talk.model.send(QUESTION)
+        start = (await talk.until(lambda event: event.type == "bidi_response_start"))[-1]
+        await talk.model.cancel_response(start.response_id)
+        talk.tts.gate.set()
+        await talk.until(lambda event: event.type == "bidi_response_complete")
+        await talk.model.send(BidiTextInputEvent("yes"))
+        assert said(await talk.response()) == ["I need your approval. Delete a.txt?"]
+
+
+async def test_a_language_model_is_told_in_words_what_waits():
+    heard = []
+
+    class Fake:
+        async def respond(self, messages: Messages, tools: Sequence[ToolSpec], system_prompt: str | None) -> Message:
+            heard.append(messages[-1]["content"][0]["text"])
+            return {"role": "assistant", "content": [{"text": "May I delete it?"}]}
+
+    async with Conversation(llm=Fake()) as talk:
+        await talk.model.send(QUESTION)
+        assert said(await talk.response()) == ["May I delete it?"]
+    assert heard == ["Ask the user."]
+
+
+@pytest.mark.parametrize(("words", "result"), [("yes", "a.txt is gone."), ("no", "Okay, I will not do it.")])
+async def test_an_agent_has_its_call_approved_by_voice(words: str, result: str):
+    deleted = []
+
+    @tool(confirm="Delete {path}?")
+    async def delete(path: str) -> str:
+        """Delete a file."""
+        deleted.append(path)
+        return f"{path} is gone"
+
+    model = LocalModel(stt=ScriptedEars(words), tts=TextVoice(), vad=LevelActivity())
+    lines: list[str] = []
+    async with asyncio.timeout(10), BidiAgent(model, tools=[delete]) as agent:
+        await agent.send("delete a.txt")
+        async for event in agent.receive():
+            if event.get("type") == "bidi_transcript_stream" and event.is_final and event.role == "assistant":
+                lines.append(event.text)
+            if event.get("type") == "bidi_response_complete" and lines[-1] == "I need your approval. Delete a.txt?":
+                for start in range(0, len(UTTERANCE), 1280):
+                    await agent.send(BidiAudioInputEvent.from_data(UTTERANCE[start : start + 1280], 16000))
+            if lines[-1:] == [result]:
+                break
+    assert deleted == (["a.txt"] if words == "yes" else [])
