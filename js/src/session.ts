@@ -80,6 +80,11 @@ export class Session extends EventTarget {
     });
   }
 
+  /** Somebody is there who takes an answer. */
+  get answerable(): boolean {
+    return this.client.welcomed && this.#kernel === "connected";
+  }
+
   /** The microphone is muted right now, by the button or because push-to-talk is not held. */
   get silent(): boolean {
     return this.muted || (this.pushToTalk && !this.#holding);
@@ -113,6 +118,11 @@ export class Session extends EventTarget {
     void this.#engine.open();
     if (this.conversation.owner === "") this.client.send({ k: "claim", force: false, microphone: false });
     return this.client.ask({ k: "say", text });
+  }
+
+  /** Allow or refuse a call that waits; false when there is no kernel to tell. */
+  answer(question: string, approved: boolean): boolean {
+    return this.client.ask({ k: "answer", question, approved });
   }
 
   setMuted(muted: boolean): void {

@@ -1,6 +1,17 @@
 /** What the page knows of a conversation, moved on by numbered operations. Pure. */
 
-import { type Caption, type Info, isObject, isState, type Op, parseCaption, parseTexts, type VoiceState } from "./wire";
+import {
+  type Caption,
+  type Info,
+  isObject,
+  isState,
+  type Op,
+  parseCaption,
+  parseQuestion,
+  parseTexts,
+  type Question,
+  type VoiceState,
+} from "./wire";
 
 const CAPTIONS = 200;
 
@@ -15,6 +26,8 @@ export interface Conversation {
   captions: readonly Caption[];
   info: Info;
   notices: readonly string[];
+  /** The calls that wait for a yes or no, the oldest first. */
+  questions: readonly Question[];
 }
 
 export const EMPTY: Conversation = {
@@ -26,11 +39,13 @@ export const EMPTY: Conversation = {
   captions: [],
   info: {},
   notices: [],
+  questions: [],
 };
 
 /** The conversation of a snapshot; `seq` is null for the saved one, which does not count operations. */
 export function fromSnapshot(snapshot: unknown, seq: number | null): Conversation {
   if (!isObject(snapshot)) return { ...EMPTY, seq };
+  const questions = Array.isArray(snapshot.questions) ? snapshot.questions.map(parseQuestion) : [];
   const captions = Array.isArray(snapshot.captions) ? snapshot.captions.map(parseCaption) : [];
   return {
     seq,
@@ -41,6 +56,7 @@ export function fromSnapshot(snapshot: unknown, seq: number | null): Conversatio
     captions: captions.filter((caption) => caption !== null).slice(-CAPTIONS),
     info: isObject(snapshot.info) ? snapshot.info : {},
     notices: parseTexts(snapshot.notices),
+    questions: questions.filter((question) => question !== null),
   };
 }
 
@@ -85,7 +101,17 @@ function applyOp(now: Conversation, op: Op): Conversation {
     }
     case "notices":
       return { ...now, notices: op.notices };
+    case "question": {
+      const { op: _, ...question } = op;
+      return { ...now, questions: [...without(now.questions, op.id), question] };
+    }
+    case "answered":
+      return { ...now, questions: without(now.questions, op.id) };
   }
+}
+
+function without(questions: readonly Question[], id: string): readonly Question[] {
+  return questions.filter((question) => question.id !== id);
 }
 
 function withCaption(captions: readonly Caption[], caption: Caption): readonly Caption[] {

@@ -1,6 +1,7 @@
 /** The voice widget's face: one of possibly several views of a session. */
 
 import { element, everyFrame, setText } from "./dom";
+import { questionsView } from "./questions_view";
 import type { Session } from "./session";
 import type { Caption } from "./wire";
 
@@ -66,7 +67,8 @@ export function voiceView(root: HTMLElement, session: Session, signal: AbortSign
     element("label", "", {}, "Volume ", volume),
     element("label", "", {}, pushToTalk, " Push to talk (hold the button, or Space)"),
   );
-  root.append(head, notices, log, say, place, settings);
+  const questions = questionsView((id, approved) => session.answer(id, approved), signal);
+  root.append(head, notices, questions.root, log, say, place, settings);
 
   // No form: inside a notebook Enter submits none.
   text.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && submit(), on);
@@ -112,6 +114,7 @@ export function voiceView(root: HTMLElement, session: Session, signal: AbortSign
     const where = [info.model, info.place].filter((part) => typeof part === "string" && part !== "");
     setText(place, where.length > 0 ? `Where the audio goes: ${where.join(", ")}` : "");
     drawNotices(notices, [...session.conversation.notices, ...pageNotices()]);
+    questions.draw(session.conversation.questions, session.answerable);
     drawCaptions(log, shown, captions);
     const key = `${now.state} ${now.sentence}`;
     if (key !== announced) root.dispatchEvent(new CustomEvent("backchannel:state", { bubbles: true, detail: now }));

@@ -26,6 +26,13 @@ export interface Caption {
   heard: boolean;
 }
 
+/** A call that waits for a yes or no. */
+export interface Question {
+  id: string;
+  text: string;
+  tool: string;
+}
+
 /** A task, as `backchannel.tasks.Task.snapshot` gives it; times in seconds, null where unknown. */
 export interface Row {
   id: string;
@@ -55,7 +62,9 @@ export type Op =
   | ({ op: "caption" } & Caption)
   | { op: "owner"; client: string }
   | ({ op: "info" } & Info)
-  | { op: "notices"; notices: string[] };
+  | { op: "notices"; notices: string[] }
+  | ({ op: "question" } & Question)
+  | { op: "answered"; id: string };
 
 export type FromPage =
   | { k: "hello"; client: string; version: number; lab: boolean }
@@ -65,6 +74,7 @@ export type FromPage =
   | { k: "played"; client: string; gen: number; received: number; played: number; underruns: number }
   | { k: "say"; client: string; text: string }
   | { k: "cancel"; client: string; task: string }
+  | { k: "answer"; client: string; question: string; approved: boolean }
   | { k: "ack"; client: string; seq: number; version: number }
   | { k: "ping"; client: string; t: number };
 
@@ -126,6 +136,11 @@ export function parseOp(value: unknown): Op | null {
   if (value.op === "owner") return isText(value.client) ? { op: "owner", client: value.client } : null;
   if (value.op === "info") return { ...value, op: "info" };
   if (value.op === "notices") return { op: "notices", notices: parseTexts(value.notices) };
+  if (value.op === "question") {
+    const question = parseQuestion(value);
+    return question && { op: "question", ...question };
+  }
+  if (value.op === "answered") return isText(value.id) ? { op: "answered", id: value.id } : null;
   return null;
 }
 
@@ -142,6 +157,11 @@ export function parseCaption(value: unknown): Caption | null {
   const { id, role, text, final, heard } = value;
   if (!isText(id) || !isText(text) || (role !== "user" && role !== "assistant" && role !== "note")) return null;
   return { id, role, text, final: final !== false, heard: heard !== false };
+}
+
+export function parseQuestion(value: unknown): Question | null {
+  if (!isObject(value) || !isText(value.id) || !isText(value.text)) return null;
+  return { id: value.id, text: value.text, tool: textOf(value.tool) };
 }
 
 /** The rows among `values`; what is not a row is left out, a field that is not what it should be counts as unknown. */

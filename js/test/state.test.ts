@@ -43,6 +43,8 @@ test("with any loss, repetition and order of messages the page ends where the ke
   const op = fc.oneof(
     fc.record({ op: fc.constant("flush" as const), gen: fc.nat(20) }),
     fc.record({ op: fc.constant("owner" as const), client: fc.constantFrom("", "a", "b") }),
+    fc.constantFrom("q1", "q2").map((id) => ({ op: "question" as const, id, text: "?", tool: "t" })),
+    fc.record({ op: fc.constant("answered" as const), id: fc.constantFrom("q1", "q2") }),
     fc.tuple(fc.constantFrom("u1", "u2", "a1"), fc.string()).map(([id, text]) => caption(id, text)),
     fc.constant(null),
   );
@@ -90,12 +92,31 @@ test("information is merged, notices are replaced", () => {
   expect(next.notices).toEqual(["y"]);
 });
 
+test("questions are listed as they were asked, each once, and go when they are answered", () => {
+  const ask = (id: string, text = id): Op => ({ op: "question", id, text, tool: "delete" });
+  const saved = { questions: [{ id: "q0", text: "Delete q0?", tool: "delete" }, { id: 3 }, null] };
+  const { next } = applyOps(fromSnapshot(saved, 0), 1, [
+    ask("q1"),
+    ask("q2"),
+    { op: "answered", id: "q1" },
+    ask("q2", "again"),
+    { op: "answered", id: "never asked" },
+  ]);
+  expect(next.questions.map(({ id, text }) => [id, text])).toEqual([
+    ["q0", "Delete q0?"],
+    ["q2", "again"],
+  ]);
+});
+
 test("a snapshot that makes no sense gives an empty conversation", () => {
   fc.assert(
     fc.property(fc.anything(), (value) => {
-      const made = fromSnapshot({ state: value, captions: [value], info: value, notices: value, gen: value }, 3);
+      const made = fromSnapshot(
+        { state: value, captions: [value], info: value, notices: value, questions: value, gen: value },
+        3,
+      );
       expect(made.seq).toBe(3);
-      expect(Array.isArray(made.captions)).toBe(true);
+      expect(Array.isArray(made.captions) && Array.isArray(made.questions)).toBe(true);
     }),
   );
 });

@@ -11,7 +11,13 @@ import pytest
 
 from backchannel.audio.pcm import Samples, to_int16
 from backchannel.audio.resample import resample
-from backchannel.events import BidiAudioInputEvent, BidiTextInputEvent, TaskStarted, ToolResultEvent
+from backchannel.events import (
+    ApprovalQuestionEvent,
+    BidiAudioInputEvent,
+    BidiTextInputEvent,
+    TaskStarted,
+    ToolResultEvent,
+)
 from backchannel.messages import ToolSpec
 from backchannel.models.local import LocalModel
 from tests.support.speech import ESPEAK_VOICES, RATE, needs_speech, say, with_silence
@@ -192,3 +198,28 @@ async def test_typed_and_spoken_turns_mix(model: LocalModel):
     await turn(model, with_silence(say("research")))
     await model.send(BidiTextInputEvent("quantum computing"))
     assert call(await answer(model)) == ("research", {"topic": "quantum computing"})
+
+
+@pytest.mark.parametrize("voice", ["slt", "rms", "awb"])
+async def test_an_approval_is_given_and_refused_by_voice_and_never_the_other_way_round(model: LocalModel, voice: str):
+    right, answers = 0, {"yes": True, "go ahead": True, "no": False, "don't do it": False, "never mind": False}
+    for number, (text, approved) in enumerate(answers.items()):
+        use: Any = {"toolUseId": f"call-{number}", "name": "delete", "input": {"path": "a"}}
+        await model.send(ApprovalQuestionEvent("Ask.", str(number), "Delete the file?", use))
+        assert said(await answer(model)) == "I need your approval. Delete the file?"
+        events = await turn(model, with_silence(say(text, voice)))
+        wanted = ("answer_approval", {"approval_id": str(number), "approved": approved})
+        assert call(events) in (None, wanted), text
+        right += call(events) == wanted
+        result: Any = {"toolUseId": f"call-{number}", "status": "error", "content": [{"text": "over"}]}
+        await model.send(ToolResultEvent(result))
+        await answer(model)
+    assert right >= 4
+
+
+async def test_other_words_approve_nothing(model: LocalModel):
+    use: Any = {"toolUseId": "call-1", "name": "delete", "input": {"path": "a"}}
+    await model.send(ApprovalQuestionEvent("Ask.", "a1", "Delete the file?", use))
+    await answer(model)
+    for text in ("i had eggs for breakfast", "the meeting was moved", "what time is it", "yesterday it rained"):
+        assert call(await turn(model, with_silence(say(text, "slt")))) is None, text

@@ -18,6 +18,7 @@ class TalkAgent(Protocol):
 
     model: Any
     tool_registry: Any
+    approvals: Any
 
     @property
     def profile(self) -> ModelProfile: ...

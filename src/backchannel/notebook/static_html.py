@@ -24,6 +24,7 @@ _WORDS = {
     "timed_out": "timed out",
 }
 _WHO = {"user": "You", "assistant": "Voice", "note": "Note"}
+_WAITS = "Waiting for your approval"
 _CELL = 'style="text-align:left;vertical-align:top;padding:2px 10px 2px 0"'
 _PRE = 'style="white-space:pre-wrap;overflow-wrap:anywhere"'
 
@@ -61,20 +62,24 @@ def board_html(rows: Sequence[Mapping[str, Any]], hint: str = "") -> str:
     return f"{note}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def transcript_text(captions: Sequence[Mapping[str, Any]], detail: str = "") -> str:
-    """Return a conversation as plain text."""
+def transcript_text(
+    captions: Sequence[Mapping[str, Any]], detail: str = "", questions: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """Return a conversation as plain text, with the questions that are open."""
     lines = [f"{_WHO.get(item['role'], 'Note')}: {_bounded(item['text'])}" for item in captions]
+    lines += [f"{_WAITS}: {_bounded(item['text'])}" for item in questions]
     return "\n".join(lines) or detail or "Nothing was said yet."
 
 
-def transcript_html(captions: Sequence[Mapping[str, Any]], detail: str = "") -> str:
-    """Return a conversation as HTML."""
-    if not captions:
+def transcript_html(
+    captions: Sequence[Mapping[str, Any]], detail: str = "", questions: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """Return a conversation as HTML, with the questions that are open."""
+    said = [(_WHO.get(item["role"], "Note"), item["text"]) for item in captions]
+    said += [(_WAITS, item["text"]) for item in questions]
+    if not said:
         return f"<p>{escape(detail or 'Nothing was said yet.')}</p>"
-    lines = (
-        f"<div {_PRE}><strong>{_WHO.get(item['role'], 'Note')}:</strong> {escape(_bounded(item['text']))}</div>"
-        for item in captions
-    )
+    lines = (f"<div {_PRE}><strong>{who}:</strong> {escape(_bounded(text))}</div>" for who, text in said)
     return f"<div>{''.join(lines)}</div>"
 
 

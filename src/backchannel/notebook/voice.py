@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..audio.pacing import Chunk, Pacer
 from ..errors import BackchannelError, InvalidInputError
 from ..events import (
+    ApprovalAnswerEvent,
+    ApprovalRequestEvent,
     BidiAudioStreamEvent,
     BidiConnectionRestartEvent,
     BidiConnectionStartEvent,
@@ -29,12 +31,29 @@ from .agent_link import AgentLink, TalkAgent
 from .captions import Captions
 from .channel import Channel
 from .owner import Ownership
+from .questions import Questions
 from .saved_output import SavedOutput
 from .static_html import transcript_html, transcript_text
 from .voice_snapshot import apply, new_snapshot
 from .voice_state import VoiceMachine
 from .widget import LiveWidget
-from .wire import Ack, Audio, Cancel, Claim, FromPage, Heard, Hello, Mic, Ping, Played, Pong, Release, Say, ToPage
+from .wire import (
+    Ack,
+    Answer,
+    Audio,
+    Cancel,
+    Claim,
+    FromPage,
+    Heard,
+    Hello,
+    Mic,
+    Ping,
+    Played,
+    Pong,
+    Release,
+    Say,
+    ToPage,
+)
 
 if TYPE_CHECKING:
     from ..models.realtime import ModelProfile
@@ -93,6 +112,7 @@ class Voice:
         self._channel = Channel(new_snapshot(_info(profile)), apply)
         self._machine = VoiceMachine()
         self._captions = Captions()
+        self._questions = Questions(self._captions)
         self._owner = Ownership()
         self._pacer = Pacer(profile.output_rate)
         self._rate = profile.output_rate
@@ -178,6 +198,9 @@ class Voice:
                 self._begin()
             case Cancel(task=task):
                 self._cancel(task)
+            case Answer(question=question, approved=approved):
+                with contextlib.suppress(InvalidInputError):  # somebody else was first
+                    self.agent.approvals.answer(question, approved, by="widget")
             case Ping(client=client, t=t):
                 self._tell(Pong(client, t))
             case _:
@@ -244,6 +267,10 @@ class Voice:
                 self._machine.tool_called()
             case TaskUpdateEvent():
                 self._post(*self._captions.task(event.task))
+            case ApprovalRequestEvent():
+                self._post(*self._questions.asked(event))
+            case ApprovalAnswerEvent():
+                self._post(*self._questions.answered(event))
             case BidiErrorEvent():
                 self._post(self._captions.note(f"Error: {event.message}"))
             case BidiConnectionRestartEvent():
@@ -282,6 +309,7 @@ class Voice:
 
     def _ended(self, _task: asyncio.Task[None]) -> None:
         self._running = None
+        self._post(*self._questions.ended())
         self._sync()
 
     async def _converse(self) -> None:
@@ -394,7 +422,8 @@ class Voice:
 
     def _render(self) -> tuple[str, str]:
         shown = self._channel.snapshot
-        return transcript_html(shown["captions"], shown["detail"]), transcript_text(shown["captions"], shown["detail"])
+        parts = shown["captions"], shown["detail"], shown["questions"]
+        return transcript_html(*parts), transcript_text(*parts)
 
 
 def _info(profile: ModelProfile) -> dict[str, Any]:

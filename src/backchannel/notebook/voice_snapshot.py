@@ -24,6 +24,7 @@ def new_snapshot(info: Mapping[str, Any]) -> dict[str, Any]:
         "captions": [],
         "info": dict(info),
         "notices": [],
+        "questions": [],
     }
 
 
@@ -47,9 +48,18 @@ def apply(snapshot: Mapping[str, Any], op: Mapping[str, Any]) -> dict[str, Any]:
             after["info"] = {**snapshot["info"], **{key: value for key, value in op.items() if key != "op"}}
         case "notices":
             after["notices"] = list(op["notices"])
+        case "question":
+            asked = {key: value for key, value in op.items() if key != "op"}
+            after["questions"] = [*_without(snapshot["questions"], op["id"]), asked]
+        case "answered":
+            after["questions"] = _without(snapshot["questions"], op["id"])
         case unknown:
             raise InvalidInputError(f"unknown operation {unknown!r}")
     return after
+
+
+def _without(questions: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [question for question in questions if question["id"] != name]
 
 
 def _with_caption(captions: list[dict[str, Any]], op: Mapping[str, Any]) -> list[dict[str, Any]]:

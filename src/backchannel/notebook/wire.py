@@ -11,6 +11,7 @@ Page to kernel. ``client`` is the page's own id (one per page and widget, kept o
     Played    how far playback is; answers Audio (credit) and says what was heard
     Say       typed text
     Cancel    cancel the task with this id
+    Answer    whether the call that asked the question with this id may run
     Ack       control operations up to ``seq``, and row versions up to ``version``, have arrived
     Ping      are you there; answered by Pong
 
@@ -40,6 +41,7 @@ __all__ = [
     "VERSION",
     "VIEW_MIMETYPE",
     "Ack",
+    "Answer",
     "Audio",
     "Cancel",
     "Claim",
@@ -131,6 +133,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    k: ClassVar[str] = "answer"
+    client: str
+    question: str
+    approved: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     k: ClassVar[str] = "ack"
     client: str
@@ -164,6 +174,8 @@ class Ops:
     {"op": "owner", "client": str}                       who hears and speaks; "" for nobody
     {"op": "info", ...}                                  some fields of the snapshot's ``info``
     {"op": "notices", "notices": [str]}                  what is off, in sentences; replaces the list
+    {"op": "question", "id": str, "text": str, "tool": str}  a call waits for a yes or no; answered by Answer
+    {"op": "answered", "id": str}                        it waits no longer
     """
 
     k: ClassVar[str] = "ops"
@@ -210,7 +222,7 @@ class Pong:
     t: float
 
 
-FromPage: TypeAlias = Hello | Claim | Release | Mic | Played | Say | Cancel | Ack | Ping
+FromPage: TypeAlias = Hello | Claim | Release | Mic | Played | Say | Cancel | Answer | Ack | Ping
 ToPage: TypeAlias = Welcome | Ops | Audio | Heard | Rows | Pong
 
 _FROM_PAGE: dict[str, type[FromPage]] = {kind.k: kind for kind in typing.get_args(FromPage)}

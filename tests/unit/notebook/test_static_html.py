@@ -118,3 +118,14 @@ def test_no_text_of_a_conversation_ever_becomes_markup(text: str) -> None:
     html = Tags(transcript_html([{"role": "assistant", "text": text}]))
     assert set(html.names) <= _ALLOWED
     assert text in html.text
+
+
+def test_an_open_question_is_text_after_what_was_said() -> None:
+    captions = [{"role": "user", "text": "clean up"}]
+    questions = [{"id": "q", "text": "Delete <script>x</script>?", "tool": "delete"}]
+    assert transcript_text(captions, "", questions) == (
+        "You: clean up\nWaiting for your approval: Delete <script>x</script>?"
+    )
+    html = Tags(transcript_html([], "", questions))
+    assert "script" not in html.names
+    assert html.text == "Waiting for your approval: Delete <script>x</script>?"

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from backchannel.errors import MissingExtraError
+from backchannel.errors import InvalidInputError, MissingExtraError
 from backchannel.events import (
+    ApprovalAnswerEvent,
+    ApprovalRequestEvent,
     BidiAudioInputEvent,
     BidiAudioStreamEvent,
     BidiConnectionRestartEvent,
@@ -29,6 +31,7 @@ from backchannel.notebook.routing import Routing
 from backchannel.notebook.voice import Voice
 from backchannel.notebook.wire import (
     Ack,
+    Answer,
     Audio,
     Cancel,
     Claim,
@@ -61,12 +64,23 @@ class Registry:
         self.tools[tool.tool_name] = tool
 
 
+class FakeApprovals:
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, bool, str]] = []
+
+    def answer(self, approval_id: str, approved: bool, reason: str = "", by: str = "code") -> None:
+        if approval_id in [answer[0] for answer in self.answers]:
+            raise InvalidInputError("answered already")
+        self.answers.append((approval_id, approved, by))
+
+
 class Agent:
     """Says what the test puts into ``says``; keeps what it was sent and what was played."""
 
     def __init__(self) -> None:
         self.model = object()
         self.tool_registry = Registry()
+        self.approvals = FakeApprovals()
         self.profile = ModelProfile(name="fake", place="stays here")
         self.says: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
@@ -513,3 +527,58 @@ async def test_a_new_definition_replaces_an_agents_own_tool_only_unless_it_takes
     everything = Talk(all_tools=True)
     everything.voice.offer(tool)
     assert everything.agent.tool_registry.get("train") is tool
+
+
+DELETE: Any = {"toolUseId": "c1", "name": "delete", "input": {"path": "<b>a</b>"}}
+
+
+@virtual_time
+async def test_a_question_is_on_every_page_until_it_is_answered() -> None:
+    talk = Talk()
+    await talk.claimed()
+    await talk.say(ApprovalRequestEvent("q1", "Delete <b>a</b>?", DELETE), ApprovalRequestEvent("q2", "And b?", DELETE))
+    assert [item["text"] for item in talk.voice.snapshot()["questions"]] == ["Delete <b>a</b>?", "And b?"]
+    talk.page(Hello("another", 1), Answer("another", "q1", True))
+    await talk.rest()
+    assert talk.told(Welcome)[-1].snapshot["questions"] == talk.voice.snapshot()["questions"]
+    assert talk.agent.approvals.answers == [("q1", True, "widget")]
+    await talk.say(ApprovalAnswerEvent("q1", True, "widget"), ApprovalAnswerEvent("q2", False, "voice", "no, keep it"))
+    shown = talk.voice.snapshot()
+    assert shown["questions"] == []
+    assert [item["text"] for item in shown["captions"] if item["role"] == "note"] == [
+        "Allowed on the page: Delete <b>a</b>?",
+        "Not allowed by voice: And b? (no, keep it)",
+    ]
+
+
+@virtual_time
+async def test_an_answer_that_comes_second_changes_nothing() -> None:
+    talk = Talk()
+    await talk.claimed()
+    await talk.say(ApprovalRequestEvent("q1", "Delete?", DELETE))
+    talk.page(Answer("p", "q1", False), Answer("another", "q1", True))
+    await talk.rest()
+    assert talk.agent.approvals.answers == [("q1", False, "widget")]
+    assert talk.states[-1] != "error"
+
+
+@virtual_time
+async def test_questions_end_with_the_conversation() -> None:
+    talk = Talk()
+    await talk.claimed()
+    await talk.say(ApprovalRequestEvent("q1", "Delete?", DELETE))
+    await talk.voice.stop()
+    await talk.rest()
+    assert talk.voice.snapshot()["questions"] == []
+    assert talk.voice.snapshot()["captions"][-1]["text"] == "Not allowed any more: Delete? (the conversation has ended)"
+
+
+@virtual_time
+async def test_the_saved_output_shows_an_open_question_as_text() -> None:
+    talk = Talk()
+    await talk.claimed()
+    await talk.say(ApprovalRequestEvent("q1", "Delete <b>a</b>?", DELETE))
+    html, text = talk.voice._render()
+    assert text.endswith("Waiting for your approval: Delete <b>a</b>?")
+    assert "Delete &lt;b&gt;a&lt;/b&gt;?" in html
+    assert "<b>" not in html

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from backchannel.events import ApprovalAnswerEvent, ApprovalRequestEvent
+from backchannel.messages import ToolUse
+from backchannel.notebook.captions import Captions
+from backchannel.notebook.questions import MAX_CHARS, Questions
+from backchannel.notebook.voice_snapshot import apply, new_snapshot
+
+
+def request(name: str, text: str = "Delete?") -> ApprovalRequestEvent:
+    use: ToolUse = {"toolUseId": "c1", "name": "delete", "input": {}}
+    return ApprovalRequestEvent(name, text, use)
+
+
+def test_a_long_question_is_bounded() -> None:
+    (op,) = Questions(Captions()).asked(request("q", "é" * 100_000))
+    assert len(op["text"]) == MAX_CHARS
+    assert op["text"].endswith("…")
+
+
+def test_an_answer_to_no_question_is_nothing() -> None:
+    questions = Questions(Captions())
+    assert questions.answered(ApprovalAnswerEvent("q", True, "voice")) == []
+    assert questions.ended() == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(["asked", "yes", "no", "ended"]), st.sampled_from("abc")), max_size=30))
+def test_the_pages_show_exactly_what_waits_and_each_outcome_once(steps: list[tuple[str, str]]) -> None:
+    questions, shown = Questions(Captions()), new_snapshot({})
+    waiting: dict[str, None] = {}
+    outcomes = 0
+    for kind, name in steps:
+        if kind == "asked" and name not in waiting:
+            ops = questions.asked(request(name))
+            waiting[name] = None
+        elif kind in ("yes", "no"):
+            ops = questions.answered(ApprovalAnswerEvent(name, kind == "yes", "widget"))
+            outcomes += name in waiting
+            waiting.pop(name, None)
+        elif kind == "ended":
+            ops = questions.ended()
+            outcomes += len(waiting)
+            waiting.clear()
+        else:
+            continue
+        for op in ops:
+            shown = apply(shown, op)
+        assert [item["id"] for item in shown["questions"]] == list(waiting)
+        assert len(shown["captions"]) == outcomes
