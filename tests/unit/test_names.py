@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from backchannel import errors, events, hooks
-from tests.unit.test_events import INPUTS, OUTPUTS, WITHOUT_TYPE
+from tests.support.event_table import INPUTS, OUTPUTS, WITHOUT_TYPE
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 

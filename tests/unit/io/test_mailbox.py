@@ -102,7 +102,7 @@ class Unprintable:
     "value, read",
     [
         (float("nan"), None),
-        ({1, 1}, [1]),
+        ({1}, [1]),
         ({(1, 2): 3}, {"(1, 2)": 3}),
         (ValueError("x"), "x"),
         (Unprintable(), "<Unprintable>"),
