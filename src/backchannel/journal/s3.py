@@ -228,8 +228,8 @@ class S3Store:
     def _numbers(self, after: str = "") -> list[int]:
         """List the numbers of the objects whose names come after this one."""
         numbers: list[int] = []
-        pages = self._client.get_paginator("list_objects_v2")
         try:
+            pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix, StartAfter=self._prefix + after):
                 names = (item["Key"].removeprefix(self._prefix) for item in page.get("Contents", ()))
                 numbers += [int(name[:8]) for name in names if _NAME.fullmatch(name)]
