@@ -12,9 +12,9 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import SessionDamagedError
+from ..errors import InvalidInputError, SessionDamagedError
 from ..journal import Entry, JournalFormat, from_plain, to_plain
-from ..messages import ContentBlock, Message, Messages
+from ..messages import ContentBlock, Message, Messages, check_messages
 
 __all__ = ["FORMAT", "digest", "message_entry", "repaired", "replay", "splice_entry", "state_entry", "storable"]
 
@@ -71,7 +71,9 @@ def replay(entries: Iterable[Entry], where: str) -> tuple[Messages, dict[str, An
             case {"kind": "message", "message": dict(message)}:
                 messages.append(message)  # type: ignore[arg-type]  # Its form is repaired below.
             case {"kind": "splice", "start": int(start), "count": int(count), "messages": list(others)} if (
-                start >= 0 <= count and start + count <= len(messages)
+                start >= 0 <= count
+                and start + count <= len(messages)
+                and all(isinstance(other, dict) for other in others)
             ):
                 messages[start : start + count] = others
             case {"kind": "state", "state": dict(values)}:
@@ -85,37 +87,58 @@ def replay(entries: Iterable[Entry], where: str) -> tuple[Messages, dict[str, An
 
 
 def repaired(messages: Messages) -> tuple[Messages, list[str]]:
-    """Return the history without calls that have no result and results that have no call, and what was dropped.
+    """Return a history that is valid for a provider, and what was dropped or changed for that.
 
-    A crash may come between a call and its result.
+    A crash may come between a call and its result; older programs may have stored what no provider takes.
     """
     kept: Messages = []
-    dropped: list[str] = []
+    said: list[str] = []
     for index, message in enumerate(messages):
-        role, content = message.get("role"), message.get("content")
-        if role not in ("user", "assistant") or not isinstance(content, list):
-            dropped.append(f"message {index} was dropped: it is not a message")
-            continue
+        blocks = _blocks(message, f"message {index}", said)
         called = _calls(kept[-1]) if kept else set()
         answered: set[str] = set()
-        blocks: list[ContentBlock] = []
-        for block in content:
+        chosen: list[ContentBlock] = []
+        for block in blocks:
             call_id = _id(block, "toolResult")
-            if call_id is None:
-                blocks.append(block)
-            elif call_id in called - answered:
-                answered.add(call_id)
-                blocks.append(block)
+            if call_id is None or call_id in called - answered:
+                chosen.append(block)
+                answered |= {call_id} if call_id is not None else set()
             else:
-                dropped.append(f"the result of call {call_id} was dropped: message {index} does not follow its call")
-        dropped += _drop_calls(kept, called - answered)
-        if blocks:
-            kept.append(message if len(blocks) == len(content) else {**message, "content": blocks})
-        elif not content:
-            dropped.append(f"message {index} was dropped: it is empty")
+                said.append(f"the result of call {call_id} was dropped: message {index} does not follow its call")
+        said += _drop_calls(kept, called - answered)
+        if chosen:
+            same = len(chosen) == len(message["content"]) and all(map(_same, chosen, message["content"]))
+            kept.append(message if same else {**message, "content": chosen})
     if kept:
-        dropped += _drop_calls(kept, _calls(kept[-1]))
-    return kept, dropped
+        said += _drop_calls(kept, _calls(kept[-1]))
+    return kept, said
+
+
+def _blocks(message: Message, name: str, said: list[str]) -> list[ContentBlock]:
+    """Return the blocks of a message that a provider can be given; say what is wrong with the others."""
+    content = message.get("content")
+    if not isinstance(content, list) or not content:
+        said.append(f"{name} was dropped: it has no content")
+        return []
+    blocks: list[ContentBlock] = []
+    for block in content:
+        whole = block
+        if isinstance(block, dict) and isinstance(block.get("text"), str):
+            words = block["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            if words != block["text"]:
+                whole = {**block, "text": words}
+                said.append(f"{name}: half characters in its text were replaced")
+        try:
+            check_messages([{**message, "content": [whole]}])
+        except InvalidInputError as error:
+            said.append(f"a part of {name} was dropped: {error}")
+        else:
+            blocks.append(whole)
+    return blocks
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other
 
 
 def _drop_calls(kept: Messages, calls: set[str]) -> list[str]:

@@ -483,6 +483,7 @@ def test_a_journal_of_something_else_or_a_damaged_one_is_refused_and_left_alone(
         {"kind": "message", "message": "text"},
         {"kind": "splice", "start": 1, "count": 1, "messages": []},
         {"kind": "splice", "start": -1, "count": 0, "messages": []},
+        {"kind": "splice", "start": 0, "count": 0, "messages": ["text"]},
         {"kind": "state", "state": None},
     ],
 )

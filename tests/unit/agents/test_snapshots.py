@@ -27,7 +27,7 @@ def add(a: int, b: int) -> int:
 
 def messages() -> Any:
     return [
-        {"role": "user", "content": [{"text": "Grüße \ud800"}, {"image": {"source": {"bytes": b"\x00\xff"}}}]},
+        {"role": "user", "content": [{"text": "Grüße \u2028"}, {"image": {"source": {"bytes": b"\x00\xff"}}}]},
         {"role": "assistant", "content": [{"toolUse": {"toolUseId": "1", "name": "add", "input": {"$bytes": "x"}}}]},
         {"role": "user", "content": [{"toolResult": {"toolUseId": "1", "status": "success", "content": []}}]},
     ]
@@ -106,6 +106,7 @@ WRONG: list[Any] = [
     {"messages": [{"role": "user", "content": 7}]},
     {"messages": messages()[1:2]},
     {"messages": [{"role": "user", "content": [{"image": {"$bytes": "not base64!"}}]}]},
+    {"messages": [{"role": "user", "content": [{"text": "half \ud800"}]}]},
     {"messages": [{"$bytes": 3}]},
     {"messages": [{"$dict": 3}]},
     {"state": None},
@@ -115,7 +116,7 @@ WRONG: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("wrong", WRONG, ids=ascii)
 def test_what_is_no_snapshot_is_refused_and_nothing_changes(wrong: Any) -> None:
     agent = agent_with(messages=messages(), state={"k": 1})
     fresh = take_snapshot(agent_with(state={"new": 1}), WHEN)
