@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, runtime_checkable
 
 from ..events import ToolResultEvent, ToolStreamEvent
 from ..messages import AgentTool, ToolUse
+from .content import plain_result
+from .text import text_of
 from .tool import error_event, is_answerable, is_being_cancelled, result_of
 
-__all__ = ["ConcurrentToolExecutor", "SequentialToolExecutor", "ToolExecutor", "run_tool"]
+__all__ = ["ConcurrentToolExecutor", "SequentialToolExecutor", "ToolExecutor", "executor_of", "run_tool"]
+
+_INTERRUPTED = "Error: the tool {!r} asked for an interrupt; a conversation cannot stand still, so it did not run"
 
 
 @runtime_checkable
@@ -26,10 +32,12 @@ class ConcurrentToolExecutor:
     """Calls run at the same time, at most ``limit`` of them; None for any number."""
 
     def __init__(self, limit: int | None = None) -> None:
-        if limit is not None and limit < 1:
-            raise ValueError(f"ConcurrentToolExecutor: limit must be 1 or more, or None, not {limit}")
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValueError(f"ConcurrentToolExecutor: limit must be 1 or more, or None, not {limit!r}")
         self.limit = limit
-        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            weakref.WeakKeyDictionary()
+        )
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -37,10 +45,7 @@ class ConcurrentToolExecutor:
         if self.limit is None:
             yield
             return
-        loop = asyncio.get_running_loop()
-        if self._slots is None or self._slots[0] is not loop:
-            self._slots = (loop, asyncio.Semaphore(self.limit))
-        async with self._slots[1]:
+        async with self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.limit)):
             yield
 
 
@@ -49,6 +54,25 @@ class SequentialToolExecutor(ConcurrentToolExecutor):
 
     def __init__(self) -> None:
         super().__init__(limit=1)
+
+
+def executor_of(executor: object) -> ToolExecutor:
+    """Return ``executor``, or one without a limit for None.
+
+    Raises:
+        TypeError: If it cannot say when a call may run, as the executors of Strands cannot.
+    """
+    if executor is None:
+        return ConcurrentToolExecutor()
+    if isinstance(executor, type):
+        raise TypeError(f"tool_executor is the class {executor.__name__}; give an instance: {executor.__name__}()")
+    if isinstance(executor, ToolExecutor):
+        return executor
+    kind = type(executor)
+    raise TypeError(
+        f"tool_executor: {kind.__module__}.{kind.__qualname__} has no slot(); give "
+        "backchannel.tools.SequentialToolExecutor(), or ConcurrentToolExecutor(limit=...)"
+    )
 
 
 async def run_tool(
@@ -72,6 +96,9 @@ async def run_tool(
                 result = _result_in(event, call_id)
                 if result is not None:
                     break
+                if isinstance(event, Mapping) and "tool_interrupt_event" in event:
+                    result = error_event(call_id, _INTERRUPTED.format(tool_use["name"]))
+                    break
                 value = event
                 if not _looks_like_result(event):
                     yield _stream_event(event, tool_use)
@@ -85,7 +112,7 @@ async def run_tool(
         result = error_event(call_id, error)
     if result is None and value is None:
         result = error_event(call_id, f"Error: the tool {tool_use['name']!r} ended without a result")
-    yield result if result is not None else ToolResultEvent(result_of(call_id, _data_of(value)))
+    yield plain_result(result if result is not None else ToolResultEvent(result_of(call_id, _data_of(value))))
 
 
 def _result_in(event: Any, call_id: str) -> ToolResultEvent | None:
@@ -102,7 +129,12 @@ def _looks_like_result(event: Any) -> bool:
 
 
 def _stream_event(event: Any, tool_use: ToolUse) -> ToolStreamEvent:
-    return event if isinstance(event, ToolStreamEvent) else ToolStreamEvent(tool_use, _data_of(event))
+    data = _data_of(event)
+    try:
+        json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return ToolStreamEvent(tool_use, text_of(data))
+    return event if isinstance(event, ToolStreamEvent) else ToolStreamEvent(tool_use, data)
 
 
 def _data_of(event: Any) -> Any:

@@ -5,9 +5,11 @@ Known are the words of draft 2020-12 that describe a call's arguments; unknown w
 
 from __future__ import annotations
 
+import graphlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from . import conversion
 from .conversion import UNFIT, Conversion, Read
@@ -33,36 +35,48 @@ _LIMITS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
 _TEXT_LIMITS = frozenset({"minLength", "maxLength", "pattern"})
 
 
-def conversion_from(schema: Mapping[str, Any]) -> Conversion:
-    """Return the conversion for a JSON schema.
+def conversion_from(schema: Mapping[str, Any], *, foreign: bool = False) -> Conversion:
+    """Return the conversion for a JSON schema. With ``foreign``, patterns that Python cannot read are left out.
 
     Raises:
-        ValueError: If a ``$ref`` leads nowhere, a pattern is none, an unknown type.
-        TypeError: If a schema is not an object.
+        ValueError: If a ``$ref`` leads nowhere or back to itself, a pattern is none, an unknown type.
+        TypeError: If a schema is not an object, or a word of it has a value of another kind.
     """
-    read = _Reader(schema).of(schema)
+    reader = _Reader(schema, foreign)
+    read = reader.of(schema)
+    reader.check_references()
     return Conversion(dict(schema), read)
 
 
 class _Reader:
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], foreign: bool) -> None:
         self._root = root
+        self._foreign = foreign
         self._by_reference: dict[str, Read] = {}
+        self._same_value: dict[str, set[str]] = {}
+
+    def check_references(self) -> None:
+        """Raise ValueError if references lead to each other without coming to a smaller value."""
+        try:
+            graphlib.TopologicalSorter(self._same_value).prepare()
+        except graphlib.CycleError as error:
+            raise ValueError(f"the schema's reference {error.args[1][0]!r} leads back to itself") from None
 
     def of(self, schema: Any) -> Read:
         if schema is True:
             return conversion.anything.read
+        if schema is False:
+            return _nothing
         if not isinstance(schema, Mapping):
             raise TypeError(f"a JSON schema is an object, not {schema!r:.80}")
         if "$ref" in schema:
             return self._reference(str(schema["$ref"]))
         parts = [self._kind(schema)] if _says_kind(schema) else []
-        choices = [schema[word] for word in ("anyOf", "oneOf") if word in schema]
+        choices = [_listed(schema, word) for word in ("anyOf", "oneOf") if word in schema]
         parts.extend(self._either(options) for options in choices)
-        parts.extend(self.of(option) for option in schema.get("allOf", ()))
-        limits = [(text, fits, word, schema[word]) for word, text, fits in _LIMITS if word in schema]
-        if "pattern" in schema:
-            re.compile(schema["pattern"])
+        parts.extend(self.of(option) for option in _listed(schema, "allOf"))
+        limits = [(text, fits, word, self._limit(schema, word)) for word, text, fits in _LIMITS if word in schema]
+        limits = [limit for limit in limits if limit[-1] is not None]
         if not limits and len(parts) == 1:
             return parts[0]
 
@@ -80,6 +94,14 @@ class _Reader:
 
         return read
 
+    def _limit(self, schema: Mapping[str, Any], word: str) -> Any:
+        try:
+            return re.compile(schema[word]).pattern if word == "pattern" else _number(schema, word)
+        except (re.error, TypeError):
+            if self._foreign:
+                return None
+            raise
+
     def _either(self, options: Iterable[Any]) -> Read:
         return conversion.either([Conversion({}, self.of(option)) for option in options]).read
 
@@ -87,12 +109,15 @@ class _Reader:
         if name not in self._by_reference:
             found: Any = self._root
             for step in name.removeprefix("#").strip("/").split("/") if name != "#" else ():
-                step = step.replace("~1", "/").replace("~0", "~")
-                if not isinstance(found, Mapping) or step not in found:
-                    raise ValueError(f"the schema's reference {name!r} leads nowhere")
-                found = found[step]
+                step = unquote(step).replace("~1", "/").replace("~0", "~")
+                place: Any = int(step) if isinstance(found, list) and step.isdecimal() else step
+                try:
+                    found = found[place]
+                except (LookupError, TypeError):
+                    raise ValueError(f"the schema's reference {name!r} leads nowhere") from None
             # Registered before it is read: a schema may refer to itself.
             self._by_reference[name] = lambda *given: self._by_reference[name](*given)
+            self._same_value[name] = _references(found)
             self._by_reference[name] = self.of(found)
         return lambda *given: self._by_reference[name](*given)
 
@@ -102,6 +127,8 @@ class _Reader:
         if "enum" in schema:
             return conversion.choice(list(schema["enum"])).read
         names = schema.get("type", "object" if "properties" in schema else "array")
+        if not names or not isinstance(names, (str, list, tuple)):
+            raise TypeError(f"type is a name or a list of names, not {conversion.shown(names)}")
         options = [self._named(name, schema) for name in ([names] if isinstance(names, str) else names)]
         return conversion.either(options).read
 
@@ -110,24 +137,60 @@ class _Reader:
             return _SCALARS[name]
         if name == "array":
             items = Conversion({}, self.of(schema.get("items", True)))
-            places = [Conversion({}, self.of(place)) for place in schema.get("prefixItems", ())]
-            exact = bool(places) and schema.get("minItems") == len(places) == schema.get("maxItems", len(places))
+            places = [Conversion({}, self.of(place)) for place in _listed(schema, "prefixItems")]
+            least, most = _number(schema, "minItems"), _number(schema, "maxItems")
+            exact = bool(places) and least == len(places) == schema.get("maxItems", len(places))
             return conversion.array(
                 items,
                 kind=tuple,
                 places=places if exact else None,
-                least=schema.get("minItems"),
-                most=schema.get("maxItems"),
+                least=least,
+                most=most,
             )
         if name == "object":
-            fields = {key: Conversion({}, self.of(part)) for key, part in schema.get("properties", {}).items()}
+            properties = schema.get("properties", {})
+            if not isinstance(properties, Mapping):
+                raise TypeError(f"properties is an object of schemas, not {conversion.shown(properties)}")
+            required = _listed(schema, "required")
+            if not all(isinstance(key, str) for key in required):
+                raise TypeError(f"required is a list of names, not {conversion.shown(required)}")
+            fields = {key: Conversion({}, self.of(part)) for key, part in properties.items()}
             more = schema.get("additionalProperties", True)
             others = None if more is False else Conversion({}, self.of(more))
-            needed = [key for key in schema.get("required", ()) if key not in fields]
+            needed = [key for key in required if key not in fields]
             fields.update(dict.fromkeys(needed, conversion.anything))
-            return conversion.record(fields, schema.get("required", ()), more=others)
+            return conversion.record(fields, required, more=others)
         raise ValueError(f"the schema's type {name!r} is none of array, object, {', '.join(_SCALARS)}")
 
 
 def _says_kind(schema: Mapping[str, Any]) -> bool:
     return any(word in schema for word in ("type", "enum", "const", "properties", "items", "prefixItems"))
+
+
+def _nothing(value: Any, where: str, faults: list[str], exact: bool) -> Any:  # noqa: ARG001 - a Read
+    faults.append(f"{where}: expected nothing here, got {conversion.shown(value)}")
+    return UNFIT
+
+
+def _number(schema: Mapping[str, Any], word: str) -> Any:
+    value = schema.get(word)
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    raise TypeError(f"{word} is a number, not {conversion.shown(value)}")
+
+
+def _listed(schema: Mapping[str, Any], word: str) -> list[Any]:
+    value = schema.get(word, [])
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    raise TypeError(f"{word} is a list, not {conversion.shown(value)}")
+
+
+def _references(schema: Any) -> set[str]:
+    """The references that are about the same value as the schema itself, not about a part of it."""
+    if not isinstance(schema, Mapping):
+        return set()
+    if "$ref" in schema:
+        return {str(schema["$ref"])}
+    parts = [part for word in ("anyOf", "oneOf", "allOf") for part in _listed(schema, word)]
+    return set().union(*map(_references, parts))

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hashlib
-import importlib
-import importlib.util
-import inspect
 import logging
-import os
-import sys
 import threading
+import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from functools import partial
+from typing import Any
 
 from ..errors import ToolDefinitionError
 from ..messages import AgentTool, ToolSpec
-from .schema import check_name
-from .tool import FunctionTool
+from .definition import check_definition, same_name, spec_of
+from .sources import ToolProvider, tool_of, tools_in
 
-__all__ = ["ToolProvider", "ToolRegistry"]
+__all__ = ["ToolRegistry"]
 
 _log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class ToolProvider(Protocol):
-    """Something that has tools to offer, such as a connection to a server of tools."""
-
-    async def load_tools(self, **kwargs: Any) -> Sequence[AgentTool]: ...
 
 
 class ToolRegistry:
@@ -41,48 +28,78 @@ class ToolRegistry:
         self._lock = threading.RLock()
         self._tools: dict[str, AgentTool] = {}
         self._listeners: list[Callable[[], object]] = []
+        self._providers: dict[int, tuple[ToolProvider, list[AgentTool]]] = {}
+        self._consumer = uuid.uuid4().hex
 
     def process_tools(self, tools: Iterable[Any]) -> list[str]:
         """Add tools, all of them or, after an error, none; returns their names.
 
         Args:
             tools: Tools (ours, or any object with the same members), plain functions, modules with decorated
-                functions, paths of Python files, importable names (``package.module`` or
+                functions or a ``TOOL_SPEC``, paths of Python files, importable names (``package.module`` or
                 ``package.module:function``), providers, and lists of all these.
 
         Raises:
-            ToolDefinitionError: If an entry is none of these, or two of them have one name.
+            ToolDefinitionError: If an entry is none of these, its definition cannot be sent to a model, or two of
+                them have one name (or names that differ only in ``-`` and ``_``).
         """
+        providers: dict[int, tuple[ToolProvider, list[AgentTool]]] = {}
         found: dict[str, AgentTool] = {}
-        for entry in _tools_in(tools):
-            name = check_name(entry.tool_name)
-            if name in found and found[name] is not entry:
-                raise ToolDefinitionError(f"two tools have the name {name!r}: give one of them another with name=...")
-            found[name] = entry
-        self._put(found)
+        try:
+            for entry in tools_in(tools, providers):
+                _collect(found, entry)
+            self.update(add=found.values())
+        except BaseException:
+            for key, (provider, _) in providers.items():
+                if key not in self._providers:
+                    self._release(provider)
+            raise
+        for provider, loaded in providers.values():
+            self._use(provider, loaded)
         return list(found)
 
     def register(self, tool: Any, replace: bool = True) -> AgentTool:
         """Add one tool or plain function, in place of the one with its name.
 
         Raises:
-            ToolDefinitionError: If it cannot be a tool, or there is one of its name and ``replace`` is false.
+            ToolDefinitionError: If it cannot be a tool, or there is one of its name and ``replace`` is false, or one
+                whose name differs only in ``-`` and ``_``.
         """
-        made = _tool_of(tool)
-        name = check_name(made.tool_name)
+        made = tool_of(tool)
+        name = check_definition(made)
         with self._lock:
             if not replace and name in self._tools:
                 raise ToolDefinitionError(f"there is a tool {name!r} already: unregister it first, or replace it")
-            self._put({name: made})
+            changed = self._swap([made], ())
+        if changed:
+            self._changed()
         return made
+
+    def update(self, add: Iterable[AgentTool] = (), remove: Iterable[AgentTool] = ()) -> None:
+        """Remove these tools, where they are still in place, and add those, as one change.
+
+        Raises:
+            ToolDefinitionError: If two names differ only in ``-`` and ``_``; nothing is changed then.
+        """
+        if self._swap(add, remove):
+            self._changed()
+
+    def close(self) -> None:
+        """Tell the providers of tools that they are not needed here any more. Safe twice."""
+        with self._lock:
+            providers = [provider for provider, _ in self._providers.values()]
+            self._providers.clear()
+        for provider in providers:
+            self._release(provider)
 
     def unregister(self, name: str) -> bool:
         """Remove a tool; False if there is none of that name."""
         with self._lock:
-            known = self._tools.pop(name, None) is not None
-        if known:
+            known = [tool for key, tool in self._tools.items() if key == name]
+            changed = self._swap((), known)
+        if changed:
             self._changed()
-        return known
+        return changed
 
     def get(self, name: str) -> AgentTool | None:
         """Return the tool of that name, or None."""
@@ -114,7 +131,7 @@ class ToolRegistry:
 
     def get_all_tools_config(self) -> dict[str, ToolSpec]:
         """Return what models are told of the tools, by name."""
-        return {entry.tool_name: entry.tool_spec for entry in self.tools()}
+        return {entry.tool_name: spec_of(entry) for entry in self.tools()}
 
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call ``callback`` after each change, in the thread that made it; returns what removes it again."""
@@ -127,12 +144,74 @@ class ToolRegistry:
 
         return remove
 
-    def _put(self, tools: dict[str, AgentTool]) -> None:
+    def _swap(self, add: Iterable[AgentTool], remove: Iterable[AgentTool]) -> bool:
+        """Do what `update` says, without telling the listeners: they are called when the lock is free again."""
         with self._lock:
-            changed = any(self._tools.get(name) is not entry for name, entry in tools.items())
-            self._tools.update(tools)
-        if changed:
-            self._changed()
+            after = dict(self._tools)
+            adding = {tool.tool_name: tool for tool in add}
+            for tool in remove:
+                if after.get(tool.tool_name) is tool and tool.tool_name not in adding:
+                    del after[tool.tool_name]
+            after.update(adding)
+            alike: dict[str, str] = {}
+            for name in after:
+                other = alike.setdefault(same_name(name), name)
+                if other != name:
+                    raise ToolDefinitionError(
+                        f"the tools {other!r} and {name!r} differ only in - and _, which models and callers mix up: "
+                        "give one of them another name"
+                    )
+            before, self._tools = self._tools, after
+            return before.keys() != after.keys() or any(before[name] is not tool for name, tool in after.items())
+
+    def _use(self, provider: ToolProvider, loaded: list[AgentTool]) -> None:
+        with self._lock:
+            known = id(provider) in self._providers
+            self._providers[id(provider)] = (provider, loaded)
+        if known:
+            return
+        if callable(add_consumer := getattr(provider, "add_consumer", None)):
+            add_consumer(self._consumer)
+        if callable(subscribe := getattr(provider, "subscribe", None)):
+            registry, key = weakref.ref(self), id(provider)
+
+            def provided(tools: Sequence[AgentTool]) -> None:
+                if (alive := registry()) is not None:
+                    alive._provided(key, tools)
+
+            subscribe(provided)
+
+    def _provided(self, key: int, tools: Sequence[AgentTool]) -> None:
+        """A provider has other tools now. What cannot be used of them is logged: nobody waits for an error."""
+        with self._lock:
+            if key not in self._providers:
+                return
+            provider, before = self._providers[key]
+            mine = {id(tool) for tool in before}
+            taken = {same_name(name) for name, tool in self._tools.items() if id(tool) not in mine}
+            usable = []
+            for tool in tools:
+                try:
+                    name = check_definition(tool)
+                except ToolDefinitionError as error:
+                    _log.warning("%s offers a tool that is left out: %s", type(provider).__name__, error)
+                    continue
+                if same_name(name) in taken:
+                    _log.warning("%s offers a tool %r, a name that is taken", type(provider).__name__, name)
+                else:
+                    usable.append(tool)
+            self._providers[key] = (provider, usable)
+        self.update(add=usable, remove=before)
+
+    def _release(self, provider: ToolProvider) -> None:
+        release: Callable[[], object] | None = getattr(provider, "close", None)
+        if callable(getattr(provider, "remove_consumer", None)):
+            release = partial(provider.remove_consumer, self._consumer)  # type: ignore[attr-defined]
+        try:
+            if release is not None:
+                release()
+        except Exception:  # noqa: BLE001 - a provider may raise anything
+            _log.exception("%s could not be closed", type(provider).__name__)
 
     def _changed(self) -> None:
         with self._lock:
@@ -144,100 +223,9 @@ class ToolRegistry:
                 _log.exception("a listener for changed tools raised")
 
 
-def _tool_of(entry: Any) -> AgentTool:
-    if isinstance(entry, AgentTool) and not isinstance(entry, type):
-        return entry
-    if inspect.isroutine(entry):
-        return FunctionTool(entry)
-    hint = "; call it and give what it returns" if isinstance(entry, type) else ""
-    raise ToolDefinitionError(
-        f"{entry!r:.100} cannot become a tool: it is a {type(entry).__name__}, not a function and not a tool{hint}"
-    )
-
-
-def _tools_in(entries: Iterable[Any]) -> Iterator[AgentTool]:
-    for entry in entries:
-        match entry:
-            case str() | os.PathLike():
-                yield from _named(os.fspath(entry))
-            case ModuleType():
-                yield from _in_module(entry)
-            case list() | tuple() | set():
-                yield from _tools_in(entry)
-            case ToolProvider() if not isinstance(entry, type):
-                yield from _provided(entry)
-            case _:
-                yield _tool_of(entry)
-
-
-def _named(name: str) -> Iterator[AgentTool]:
-    if name.endswith(".py") or os.sep in name:
-        yield from _in_module(_file(Path(name).expanduser()))
-        return
-    module_name, _, function = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
+def _collect(found: dict[str, AgentTool], tool: AgentTool) -> None:
+    name = check_definition(tool)
+    if found.setdefault(name, tool) is not tool:
         raise ToolDefinitionError(
-            f"tool {name!r}: there is no such file and no such module ({error}); "
-            "give a function, a path that ends in .py, or an importable name"
-        ) from error
-    if not function:
-        yield from _in_module(module)
-    elif hasattr(module, function):
-        yield _tool_of(getattr(module, function))
-    else:
-        raise ToolDefinitionError(f"tool {name!r}: the module {module_name} has no {function!r}")
-
-
-def _file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ToolDefinitionError(f"tool file {str(path)!r} does not exist")
-    # One name a path, so that two files called the same do not replace each other.
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    module_name = f"backchannel_tool_file_{digest}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ToolDefinitionError(f"tool file {str(path)!r} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(module_name)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        sys.modules.pop(module_name)
-        if before is not None:
-            sys.modules[module_name] = before
-        if isinstance(error, Exception):
-            raise ToolDefinitionError(
-                f"tool file {str(path)!r} cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
-        raise
-    return module
-
-
-def _in_module(module: ModuleType) -> list[AgentTool]:
-    found = [entry for entry in vars(module).values() if isinstance(entry, AgentTool) and not isinstance(entry, type)]
-    if not found:
-        raise ToolDefinitionError(f"the module {module.__name__!r} has no tools: decorate its functions with @tool")
-    return list({id(entry): entry for entry in found}.values())
-
-
-def _provided(provider: ToolProvider) -> list[AgentTool]:
-    """Ask a provider for its tools, on a loop of its own: this may be called where another loop is running."""
-    outcome: list[Any] = []
-
-    def load() -> None:
-        try:
-            outcome.append(list(asyncio.run(provider.load_tools())))
-        except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
-            outcome.append(error)
-
-    thread = threading.Thread(target=load, name="backchannel-tool-provider", daemon=True)
-    thread.start()
-    thread.join()
-    if isinstance(outcome[0], BaseException):
-        raise ToolDefinitionError(
-            f"the tool provider {type(provider).__name__} failed to load: {outcome[0]}"
-        ) from outcome[0]
-    return [_tool_of(entry) for entry in outcome[0]]
+            f"two tools have the name {name!r}: give one of them another with name=..., or its provider a prefix"
+        )

@@ -16,7 +16,7 @@ from .conversion import Conversion, record
 from .hints import conversion_of, described, hints_of
 from .json_schema import conversion_from
 
-__all__ = ["FunctionSchema", "check", "check_name"]
+__all__ = ["FunctionSchema", "check", "check_name", "check_schema"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -46,9 +46,27 @@ def check(schema: Mapping[str, Any], arguments: object, tool_name: str = "tool")
     return _read(_from_schema(schema, tool_name), arguments, tool_name)
 
 
-def _from_schema(schema: Mapping[str, Any], tool_name: str) -> Conversion:
+def check_schema(schema: Mapping[str, Any], tool_name: str) -> Callable[[object], dict[str, Any]]:
+    """Return the function that checks arguments as `check` does, for a schema that another program wrote.
+
+    Patterns that only other languages can read are left to that program.
+
+    Raises:
+        ToolDefinitionError: If the schema cannot be used; names the tool.
+    """
+    if schema.get("type", "object") != "object":
+        raise ToolDefinitionError(
+            f'the input schema of tool {tool_name!r} must have "type": "object", not {schema["type"]!r:.100}'
+        )
+    conversion = _from_schema({"type": "object", **schema}, tool_name, foreign=True)
+    return lambda arguments: _read(conversion, arguments, tool_name)
+
+
+def _from_schema(schema: Mapping[str, Any], tool_name: str, *, foreign: bool = False) -> Conversion:
     try:
-        return conversion_from(schema)
+        return conversion_from(schema, foreign=foreign)
+    except RecursionError:
+        raise ToolDefinitionError(f"the input schema of tool {tool_name!r} cannot be used: it is too deep") from None
     except (ValueError, TypeError, AttributeError, re.error) as error:
         raise ToolDefinitionError(f"the input schema of tool {tool_name!r} cannot be used: {error}") from None
 
