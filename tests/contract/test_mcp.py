@@ -30,7 +30,9 @@ from backchannel.tools import MCPTools, ToolRegistry, run_tool, tool
 from tests.support import mcp_server
 from tests.support.mcp_server import make_server
 
-NAMES = ["add", "files_read_all", "table", "picture", "mixed", "fail", "secret", "process", "crash", "count", "wait", "learn"]  # fmt: skip
+NAMES = (
+    "add", "files_read_all", "table", "picture", "mixed", "fail", "secret", "process", "crash", "count", "wait", "learn",
+)  # fmt: skip
 ROOT = Path(__file__).parents[2]
 
 
@@ -121,7 +123,7 @@ async def until(registry: ToolRegistry, state: Callable[[], bool]) -> None:
 
 async def test_every_kind_of_server_gives_its_tools_and_their_results(server: MCPTools) -> None:
     registry = registry_of(server)
-    assert registry.names == NAMES
+    assert registry.names == list(NAMES)
     assert registry.get_all_tools_config()["add"]["description"] == "Add two numbers."
     assert await content(registry, "add", a="2", b=3) == ("success", [{"text": "5"}])
     assert await content(registry, "files_read_all", path="p") == (
@@ -381,6 +383,6 @@ async def test_two_servers_with_the_same_tools_need_a_prefix(tmp_path: Path) -> 
     server = make_server(tmp_path)
     one, two = MCPTools(lambda: Client(server)), MCPTools(lambda: Client(server), prefix="two")
     with one, two:
-        with pytest.raises(ToolDefinitionError, match="'add'.*prefix"):
+        with pytest.raises(ToolDefinitionError, match=r"'add'.*prefix"):
             ToolRegistry().process_tools([one, MCPTools(lambda: Client(server))])
         assert len(registry_of(one, two)) == 2 * len(NAMES)

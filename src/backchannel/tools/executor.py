@@ -18,8 +18,6 @@ from .tool import error_event, is_answerable, is_being_cancelled, result_of
 
 __all__ = ["ConcurrentToolExecutor", "SequentialToolExecutor", "ToolExecutor", "executor_of", "run_tool"]
 
-_INTERRUPTED = "Error: the tool {!r} asked for an interrupt; a conversation cannot stand still, so it did not run"
-
 
 @runtime_checkable
 class ToolExecutor(Protocol):
@@ -96,9 +94,6 @@ async def run_tool(
                 result = _result_in(event, call_id)
                 if result is not None:
                     break
-                if isinstance(event, Mapping) and "tool_interrupt_event" in event:
-                    result = error_event(call_id, _INTERRUPTED.format(tool_use["name"]))
-                    break
                 value = event
                 if not _looks_like_result(event):
                     yield _stream_event(event, tool_use)
@@ -130,6 +125,8 @@ def _looks_like_result(event: Any) -> bool:
 
 def _stream_event(event: Any, tool_use: ToolUse) -> ToolStreamEvent:
     data = _data_of(event)
+    if isinstance(data, Mapping) and "tool_interrupt_event" in data:
+        return ToolStreamEvent(tool_use, data)  # the agent's to answer; it goes no further
     try:
         json.dumps(data, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
