@@ -30,9 +30,7 @@ from backchannel.tools import MCPTools, ToolRegistry, run_tool, tool
 from tests.support import mcp_server
 from tests.support.mcp_server import make_server
 
-NAMES = (
-    "add", "files_read_all", "table", "picture", "mixed", "fail", "secret", "process", "crash", "count", "wait", "learn",
-)  # fmt: skip
+NAMES = "add files_read_all table picture mixed fail secret process crash count wait learn".split()
 ROOT = Path(__file__).parents[2]
 
 
@@ -123,7 +121,7 @@ async def until(registry: ToolRegistry, state: Callable[[], bool]) -> None:
 
 async def test_every_kind_of_server_gives_its_tools_and_their_results(server: MCPTools) -> None:
     registry = registry_of(server)
-    assert registry.names == list(NAMES)
+    assert registry.names == NAMES
     assert registry.get_all_tools_config()["add"]["description"] == "Add two numbers."
     assert await content(registry, "add", a="2", b=3) == ("success", [{"text": "5"}])
     assert await content(registry, "files_read_all", path="p") == (
