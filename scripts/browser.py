@@ -1,10 +1,11 @@
-"""Make sure that there is a Chromium for the browser tests; print its path.
+"""Make sure that there is a Chromium for the browser tests; print its path. Try to have PortAudio for the audio tests.
 
-Taken from the system; else installed by the system's package manager, else by Playwright, whichever works.
+Taken from the system; else installed by the system's package manager, else (Chromium) by Playwright, whichever works.
 """
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 import subprocess
@@ -39,8 +40,22 @@ def run(*command: str) -> bool:
         return False
 
 
+def administrator() -> list[str] | None:
+    """Return what to put before a command that needs an administrator, None if there is no such thing."""
+    return [] if os.geteuid() == 0 else (["sudo", "-n"] if shutil.which("sudo") else None)
+
+
+def install_portaudio() -> None:
+    prefix = administrator()
+    if prefix is not None and shutil.which("apt-get"):
+        options = ("--yes", "--quiet=2", "--no-install-recommends")
+        if not run(*prefix, "apt-get", "install", *options, "libportaudio2"):
+            run(*prefix, "apt-get", "update", "--quiet=2")
+            run(*prefix, "apt-get", "install", *options, "libportaudio2")
+
+
 def install() -> None:
-    prefix = [] if os.geteuid() == 0 else (["sudo", "-n"] if shutil.which("sudo") else None)
+    prefix = administrator()
     if prefix is not None and shutil.which("apt-get"):
         run(*prefix, "apt-get", "update", "--quiet=2")
         if run(*prefix, "apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"):
@@ -51,6 +66,8 @@ def install() -> None:
 
 
 def main() -> int:
+    if sys.platform == "linux" and ctypes.util.find_library("portaudio") is None:
+        install_portaudio()
     path = find()
     if path is None:
         install()

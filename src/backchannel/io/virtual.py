@@ -120,6 +120,7 @@ class VirtualSpeaker:
 
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
             if not self._queue:
                 self._wake.clear()

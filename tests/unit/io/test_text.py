@@ -95,6 +95,22 @@ async def test_control_c_is_a_keyboard_interrupt():
         await source.stop()
 
 
+def test_control_c_comes_out_of_run_after_everything_was_stopped():
+    model = ScriptedModel(expect_text("Hello"))
+    agent = BidiAgent(model)
+
+    async def main() -> None:
+        with keyboard() as pipe:
+            channel = BidiTextIO()
+            pipe.send_text("\x03")
+            await agent.run(inputs=[channel.input()], outputs=[channel.output()])
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert agent._conversation is None
+    assert not model._connected
+
+
 async def test_control_d_ends_the_conversation_where_that_is_wanted():
     stream = io.StringIO()
     with keyboard(stream) as pipe:
