@@ -131,12 +131,12 @@ _FIELD = re.compile(
     r"(?P<sign>\\{0,8}[\"']\s{0,8}+(?:[:=]>?|,)|\s{0,8}+(?::=|=>|[:=])|(?P<blank>[ \t]{1,8}+))\s{0,8}+"
 )
 _QUOTE = re.compile(r"(\\{0,8})([\"'])")
-_PREFIX = re.compile(r"[bBrRuUfF]{1,2}(?=[\"'])|[\w.]{1,60}(?=[(\[{<])")
+_PREFIX = re.compile(r"[bBrRuUfF]{1,2}(?=\\{0,8}[\"'])|[\w.]{1,60}(?=[(\[{<])")
 _PLAIN = re.compile(r"[^\s,;&\"'<>()\[\]{}\\]++|\\++(?![\"'])")
 _PHRASE = re.compile(r"(?:[^\r\n,;&\"'<>()\[\]{}\\]++|\\++(?![\"']))*+")
 _LINE = re.compile(r"[^\r\n]*+")
 _NUMBER = re.compile(r"[-+]?[0-9][0-9_.]*+(?![\w-])")
-_NOTHING = re.compile(r"(\\{0,8}[\"'])\1|None|null|True|False|true|false|\[redacted\]")
+_NOTHING = re.compile(r"(\\{0,8}[\"'])(?:\[redacted\])?\1|None|null|True|False|true|false|\[redacted\]")
 _BRACKET = re.compile(r"[()\[\]{}<>]|\\{0,8}[\"']")
 _SINGLE = re.compile(r"(?:[^'\\]|\\.)*+(?:'|\\?\Z)", re.S)
 _DOUBLE = re.compile(r"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)", re.S)
@@ -154,7 +154,8 @@ def _without_fields(text: str) -> str:
             continue
         end = _value_end(text, value, field["name"].lower(), ":" in field["sign"])
         if end > value and not _NOTHING.fullmatch(text, value, end):
-            parts += [text[done:value], REDACTED]
+            quote = _QUOTE.match(text, value)
+            parts += [text[done:value], REDACTED if quote is None else f"{quote[0]}{REDACTED}{quote[0]}"]
             done = end
         position = max(end, position)
     return "".join([*parts, text[done:]])

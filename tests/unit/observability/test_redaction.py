@@ -1,0 +1,304 @@
+"""What is left out of values and texts, and that it takes no time to speak of."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import enum
+import json
+import re
+import string
+import time
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backchannel.observability import redact
+from backchannel.observability.redaction import MAX_DEPTH, MAX_VALUES
+from backchannel.observability.secret_text import name_kind, redact_text
+
+SECRET_NAMES = [
+    "password", "Passwd", "db_password", "userPassword", "passphrase", "pwd", "secret", "clientSecret", "SECRET_KEY",
+    "token", "access_token", "refreshToken", "X-Auth-Token", "aws_session_token", "api_key", "apiKey", "API-KEY",
+    "x-api-key", "Authorization", "Proxy-Authorization", "cookie", "Set-Cookie", "credentials", "private_key",
+    "aws_secret_access_key", "AccessKeyId", "session_id", "X-Amz-Signature", "jwt", "bearer",
+]  # fmt: skip
+HARMLESS_NAMES = [
+    "user", "name", "text", "task_id", "monkey", "keyboard", "author", "compass", "tokenizer", "token_type",
+    "gen_ai.token.type", "keys", "signature", "model", "sample_rate", "passed", "bypass",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_names_of_secrets_are_recognized(name: str):
+    assert redact({name: "hunter2!"}) == {name: "[redacted]"}
+    assert redact([(name, "hunter2!")]) == [[name, "[redacted]"]]
+    for text in (f"{name}=hunter2!", f"{name}: hunter2!", f'{{"{name}": "hunter2!"}}', f"{{'{name}': 'hunter2!'}}"):
+        assert "hunter2" not in redact_text(text), text
+
+
+@pytest.mark.parametrize("name", HARMLESS_NAMES)
+def test_harmless_names_keep_their_values(name: str):
+    assert redact({name: "plain"}) == {name: "plain"}
+    assert redact_text(f"{name}=plain") == f"{name}=plain"
+
+
+def test_counts_of_tokens_are_shown_and_lists_of_them_are_not():
+    assert redact({"max_tokens": 5, "inputTokens": 7}) == {"max_tokens": 5, "inputTokens": 7}
+    assert redact({"tokens": ["abc"]}) == {"tokens": "[redacted]"}
+    assert redact_text("max_tokens=5 tokens: 12") == "max_tokens=5 tokens: 12"
+    assert redact_text("tokens=abc") == "tokens=[redacted]"
+
+
+def test_what_is_no_secret_under_a_secret_name_is_shown():
+    plain = {"password": None, "token": "", "has_cookie": True}
+    assert redact(plain) == plain
+    assert redact({"pin_secret": 1234}) == {"pin_secret": "[redacted]"}
+
+
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN"
+SECRETS = [
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "sk-proj-0123456789abcdefABCDEF",
+    "sk-ant-api03-0123456789_abcdef-ABCDEF",
+    "ghp_0123456789abcdefABCDEF0123456789abcd",
+    "xoxb-0123456789-abcdef",
+    "AIza0123456789abcdefABCDEF0123456789abc",
+    "hf_0123456789abcdefABCDEF",
+    JWT,
+    KEY,
+]
+AROUND: list[Callable[[str], str]] = [
+    lambda secret: secret,
+    lambda secret: f"the call with {secret} failed",
+    lambda secret: f'{{"value": "{secret}"}}',
+    lambda secret: f"f({secret!r})",
+    lambda secret: f"x={secret};y=2",
+    lambda secret: f"({secret})\n{secret}",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12])
+@pytest.mark.parametrize("around", AROUND)
+def test_secrets_are_known_by_their_looks(secret: str, around: Callable[[str], str]):
+    shown = redact_text(around(secret))
+    assert "[redacted]" in shown
+    for line in secret.splitlines():
+        assert line not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password=hunter2 user=bob", "password=[redacted] user=bob"),
+        ("password: correct horse battery, user: bob", "password: [redacted], user: bob"),
+        ("Authorization: Bearer abc.def\nHost: x", "Authorization: [redacted]\nHost: x"),
+        ("sent Bearer abcdef123456 to it", "sent Bearer [redacted] to it"),
+        ("Cookie: a=b; c=d\nHost: x", "Cookie: [redacted]\nHost: x"),
+        ("{'password': 'it\\'s x', 'a': 1}", "{'password': '[redacted]', 'a': 1}"),
+        ('"{\\"api_key\\": \\"abc\\", \\"b\\": 2}"', '"{\\"api_key\\": \\"[redacted]\\", \\"b\\": 2}"'),
+        ("Config(password=SecretStr('a b'), n=1)", "Config(password=[redacted], n=1)"),
+        ("'credentials': {'user': 'a', 'k': ['x', ')']}, 'z': 1", "'credentials': [redacted], 'z': 1"),
+        ("[('Authorization', 'Basic eDp5'), ('Host', 'x')]", "[('Authorization', '[redacted]'), ('Host', 'x')]"),
+        ("run --password hunter2 --user bob", "run --password [redacted] --user bob"),
+        ("secret key: abc", "secret key: [redacted]"),
+        ("postgres://bob:p@ss@host/db", "postgres://[redacted]@host/db"),
+        ("postgres://bob:p/ss@host/db", "postgres://[redacted]@host/db"),
+        ("https://host:8080/@user", "https://host:8080/@user"),
+        ("https://medium.com/@user", "https://medium.com/@user"),
+        ("https://h/x?X-Amz-Signature=ab%2F&a=b", "https://h/x?X-Amz-Signature=[redacted]&a=b"),
+        ("https://h/x?a=b&sig=ab%2F&key=c", "https://h/x?a=b&sig=[redacted]&key=[redacted]"),
+        ('{"url":"x?token=abc","b":1}', '{"url":"x?token=[redacted]","b":1}'),
+        ("password='never closed", "password='[redacted]'"),
+        (
+            "task-0123456789abcdef0123 of disk-0123456789abcdefgh",
+            "task-0123456789abcdef0123 of disk-0123456789abcdefgh",
+        ),
+        ("commit 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12", "commit 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12"),
+        ("def f(x): ...  # the signature: (x) -> y", "def f(x): ...  # the signature: (x) -> y"),
+        ("-" * 300, "-" * 300),
+        ("", ""),
+    ],
+)
+def test_texts_keep_what_is_no_secret(text: str, shown: str):
+    assert redact_text(text) == shown
+
+
+def test_audio_is_shortened():
+    assert redact_text(f"chunk {base64.b64encode(bytes(640)).decode()}") == "chunk [856 characters of base64]"
+    assert redact_text(f"got {bytes(range(256))!r}") == "got [bytes]"
+    assert redact({"audio": bytes(640), "view": memoryview(bytearray(6))}) == {
+        "audio": "[640 bytes]",
+        "view": "[6 bytes]",
+    }
+
+
+@dataclasses.dataclass
+class Settings:
+    host: str
+    password: str
+    inner: Any = None
+
+
+Pair = namedtuple("Pair", ["host", "token"])
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Hostile:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class HostileMapping(OrderedDict[str, str]):
+    def items(self) -> Any:
+        raise RuntimeError("no items")
+
+
+def test_structures_of_all_kinds_become_plain():
+    assert redact(Settings("h", "x", Pair("i", "y"))) == {
+        "host": "h",
+        "password": "[redacted]",
+        "inner": {"host": "i", "token": "[redacted]"},
+    }
+    assert redact({"error": ValueError({"password": "a b"})}) == {"error": "ValueError: {'password': '[redacted]'}"}
+    assert redact([{1}, (2.5, None), True, Colour.RED]) == [[1], [2.5, None], True, "Colour.RED"]
+    assert redact({b"Authorization": b"Basic eDp5", 3: "x"}) == {"Authorization": "[redacted]", "3": "x"}
+
+
+def test_what_cannot_be_looked_at_is_named_and_nothing_is_raised():
+    assert redact(Hostile()) == "[Hostile]"
+    assert redact({"a": Hostile(), "b": 1}) == {"a": "[Hostile]", "b": 1}
+    assert redact(HostileMapping(a="b")) == "[HostileMapping]"
+    assert redact(ValueError(Hostile())) == "[ValueError]"
+
+
+def test_what_contains_itself_or_is_very_deep_or_very_large_comes_to_an_end():
+    loop: list[Any] = [1]
+    loop.append(loop)
+    assert redact(loop) == [1, "..."]
+    deep: Any = "x"
+    for _ in range(10 * MAX_DEPTH):
+        deep = [deep]
+    assert json.dumps(redact(deep)).count("[") == MAX_DEPTH
+    wide: Any = "x"
+    for _ in range(20):
+        wide = [wide, wide]
+    assert json.dumps(redact(wide)).count("x") < MAX_VALUES
+
+
+def test_the_value_itself_is_not_changed():
+    value = {"password": "x", "list": [{"token": "y"}]}
+    redact(value)
+    assert value == {"password": "x", "list": [{"token": "y"}]}
+
+
+UNITS = [
+    *("a", "é", " ", "\\", "'", "=", "eyJ", "eyJ.", "eyJhbGciOi", "A1b/", "a-", "a.", "a=", "sk-", "AKIA", "ghp_"),
+    *(
+        "password=",
+        "password='",
+        'password="\\"',
+        '\\"password\\":\\"',
+        "password: ",
+        "--token ",
+        "token=(",
+        "token\\\\'",
+    ),
+    *("://", "://a:b", "://a@", "?sig=", "bearer ", "api key ", "b'", "[{", "<'"),
+    *("-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "-----END "),
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_time_is_linear_in_the_text(unit: str):
+    """Of the processor: ten times the text takes ten times as long, where squared it would be a hundred."""
+
+    def cost(size: int) -> float:
+        text = (unit * (size // len(unit) + 1))[:size]
+        began = time.process_time()
+        redact_text(text)
+        return time.process_time() - began
+
+    assert cost(1_000_000) < 40 * cost(100_000) + 0.5
+
+
+secrets = st.text(string.ascii_letters + string.digits + "!#$%*+./?@^_~", min_size=12, max_size=30).map(
+    lambda s: f"Zq9{s}"
+)
+harmless = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+
+
+def wrapped(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    keys = st.sampled_from(["a", "user", "items", "3"])
+    return st.one_of(
+        st.tuples(harmless, inner).map(list),
+        st.tuples(inner, harmless),
+        st.builds(lambda key, value, other: {key: value, "other": other}, keys, inner, harmless),
+        st.builds(lambda value: Settings("h", "p", value), inner),
+        st.builds(lambda value: ValueError("it failed", value), inner),
+        st.builds(lambda value: f"got {value!r} then", inner),
+        st.builds(lambda value: json.dumps({"a": str(value)}), inner),
+    )
+
+
+@st.composite
+def structures(draw: st.DrawFn) -> tuple[str, Any]:
+    """A secret, and a structure that holds it somewhere."""
+    if draw(st.booleans()):
+        secret = draw(secrets)
+        name = draw(st.sampled_from(SECRET_NAMES))
+        leaf: Any = draw(
+            st.sampled_from(
+                [
+                    {name: secret},
+                    {name: [secret]},
+                    (name, secret),
+                    {name.encode(): secret.encode()},
+                    {name: {"a": secret}},
+                ]
+            )
+        )
+    else:
+        secret = draw(st.sampled_from(SECRETS[:-1]))
+        leaf = draw(st.sampled_from([secret, {secret: 1}, {"a": secret}, [secret], f"it was {secret} ."]))
+    for _ in range(draw(st.integers(0, 4))):
+        leaf = draw(wrapped(st.just(leaf)))
+    return secret, leaf
+
+
+@settings(max_examples=500, deadline=None)
+@given(structures())
+def test_a_secret_never_comes_out_wherever_it_is(case: tuple[str, Any]):
+    secret, value = case
+    assert secret not in str(redact(value))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="pasword=:'\"\\ {}[]()<>,;&?/@-.\nkeytoknAB1eyJ", max_size=60))
+def test_redacting_again_changes_nothing_and_nothing_raises(text: str):
+    once = redact_text(text)
+    assert redact_text(once) == once
+
+
+@settings(deadline=None)
+@given(st.recursive(harmless | st.binary(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_anything_plain_is_redacted_to_json(value: Any):
+    json.dumps(redact(value))
+
+
+@given(st.text())
+def test_every_name_is_of_one_kind(name: str):
+    assert name_kind(name) in ("secret", "count", "")
+    assert re.fullmatch(r"(?s).*", redact_text(name))
