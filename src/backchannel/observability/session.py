@@ -262,7 +262,11 @@ class Session:
     def _interrupted(self, reason: object) -> None:
         why = reason if reason in ("user_speech", "error") else "other"
         self._interruptions += 1
-        self._trace.record("backchannel.interruptions", 1, {"backchannel.interruption.reason": str(why)})
+        attributes: dict[str, Attribute] = {
+            "backchannel.interruption.reason": str(why),
+            "backchannel.interruption.of_response": self._responses.open,
+        }
+        self._trace.record("backchannel.interruptions", 1, attributes)
         self._responses.close("interrupted", at_once=True)
 
     # Calls

@@ -89,7 +89,7 @@ METRICS: Mapping[str, Metric] = {
         (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0),
     ),
     "backchannel.connection.restarts": Metric("counter", "{restart}", "Connections that were made anew"),
-    "backchannel.interruptions": Metric("counter", "{interruption}", "Responses or turns that were cut off"),
+    "backchannel.interruptions": Metric("counter", "{interruption}", "Interruptions, of a response or of nothing"),
     "backchannel.tokens": Metric("counter", "{token}", "Tokens that the model reported, by gen_ai.token.type"),
     "backchannel.audio.heard": Metric("counter", "s", "Audio of the model that was played"),
 }

@@ -148,6 +148,9 @@ def test_an_interruption_ends_the_response_with_what_was_heard_and_later_reports
     assert len(followed.starts("chat")) == 1
     [interruption] = followed.measured("backchannel.interruptions")
     assert interruption.attributes["backchannel.interruption.reason"] == "user_speech"
+    assert interruption.attributes["backchannel.interruption.of_response"] is True
+    followed.take(BidiInterruptionEvent("error"), at=4.3)
+    assert followed.measured("backchannel.interruptions")[1].attributes["backchannel.interruption.of_response"] is False
 
 
 def test_without_a_player_what_is_handed_out_is_heard():
