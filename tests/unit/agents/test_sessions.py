@@ -310,6 +310,16 @@ def test_an_agent_may_be_started_again(manager: Manager) -> None:
     assert len(agent_with(manager("s")).messages) == 4
 
 
+def test_what_happens_after_a_conversation_is_stored_too(manager: Manager) -> None:
+    agent = agent_with(manager("s"), expect_text("hello"), say("Hi."))
+    run(talk(agent, "hello"))
+    for number in range(2):
+        agent.tool.remember(what=f"{number}")
+        restored = agent_with(manager("s"))
+        assert restored.messages == agent.messages
+        assert restored.state.get("remembered") == f"{number}"
+
+
 def test_a_model_that_cannot_be_reached_leaves_the_session_free(manager: Manager) -> None:
     class Unreachable(ScriptedModel):
         async def start(self, *args: Any, **options: Any) -> None:

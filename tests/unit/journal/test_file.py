@@ -159,6 +159,19 @@ def test_a_writer_that_ignored_the_lock_is_noticed(tmp_path: Path) -> None:
     assert texts(path) == ["first"]
 
 
+def test_another_file_of_the_same_size_is_noticed(tmp_path: Path) -> None:
+    journal, _ = opened(tmp_path / "j")
+    journal.append({"kind": "note", "text": "mine"})
+    journal.release()
+    size = (tmp_path / "j").stat().st_size
+    (tmp_path / "j").unlink()
+    written(tmp_path / "j", "else")
+    assert (tmp_path / "j").stat().st_size == size
+    with pytest.raises(SessionConflictError, match="written by someone else"):
+        journal.append({"kind": "note", "text": "lost"})
+    assert texts(tmp_path / "j") == ["else"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 def test_a_full_disk_is_said_and_leaves_whole_lines(tmp_path: Path) -> None:
     code = (
