@@ -23,6 +23,7 @@ from ..events import (
     BidiResponseCompleteEvent,
 )
 from .device import Stream, close_stream, open_stream
+from .ending import Ending
 from .playout import Mark, Playout
 from .reports import HeardReports
 from .settings import AudioSettings, Converter
@@ -229,6 +230,7 @@ class AudioOutput:
         self._alive = 0.0
         self._warned = False
         self._error: AudioDeviceError | None = None
+        self._ending = Ending(wanted=True)
 
     @property
     def dropped(self) -> int:
@@ -247,6 +249,7 @@ class AudioOutput:
         self._loop = asyncio.get_running_loop()
         self._playout, self._error, self._warned = None, None, False
         self._reports = HeardReports(agent)
+        self._ending.start(agent)
         self._running = True
         try:
             stream = self._stream = await open_stream(
@@ -268,7 +271,11 @@ class AudioOutput:
         agent.expect_played()
 
     async def stop(self) -> None:
-        """Fall silent and close the speakers."""
+        """Fall silent and close the speakers.
+
+        Raises:
+            AudioDeviceError: If they went away, which has ended the conversation, and no event has said so yet.
+        """
         self._running = False
         if self._reports is not None:
             self._reports.close()
@@ -277,8 +284,15 @@ class AudioOutput:
         stream, self._stream = self._stream, None
         if stream is not None:
             await close_stream(stream)
+        await self._ending.wait()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     async def __call__(self, event: BidiOutputEvent) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         if not self._running or self._playout is None or self._reports is None:
             return
         if isinstance(event, BidiInterruptionEvent):
@@ -295,8 +309,6 @@ class AudioOutput:
                 self._reports.add([mark])
 
     def _check(self) -> None:
-        if self._error is not None:
-            raise self._error
         if self._playout is not None and self._playout.empty:
             return
         if time.monotonic() - self._alive > SILENT_S:
@@ -335,6 +347,7 @@ class AudioOutput:
     def _fail(self) -> None:
         if self._running and self._stream is not None:  # Without one it is still being opened, in another way.
             self._error = AudioDeviceError(f"{self._name()} went away; connect it again, or choose another one")
+            self._ending.begin()
 
     def _hand_over(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # The event loop is closed.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backchannel import BidiAgent, ScriptedModel
 from backchannel.errors import AgentStateError, AudioDeviceError, MissingExtraError
 from backchannel.events import (
     BidiAudioStreamEvent,
@@ -21,6 +22,7 @@ from backchannel.events import (
 )
 from backchannel.io import BidiAudioIO
 from backchannel.io import audio as module
+from backchannel.models.scripted import expect_text
 from tests.support.listening import ListeningAgent
 from tests.support.sound_library import PortAudioError, SoundLibrary
 
@@ -225,6 +227,36 @@ async def test_a_speaker_that_goes_away_is_an_error_with_its_name(library: Sound
     with pytest.raises(AudioDeviceError, match="the speaker 'builtin' went away"):
         await output(voice(1))
     await output.stop()
+
+
+async def test_a_speaker_that_went_away_unnoticed_is_an_error_of_its_stop_once(library: SoundLibrary):
+    agent = ListeningAgent(24000)
+    output = BidiAudioIO().output()
+    await output.start(agent)
+    library.streams[0].vanish()
+    await settle()
+    with pytest.raises(AudioDeviceError, match="the speaker 'builtin' went away"):
+        await output.stop()
+    await output.stop()
+    assert agent.stops == 1
+
+
+@pytest.mark.parametrize("kind, word", [("input", "microphone"), ("output", "speaker")])
+async def test_a_device_that_goes_away_is_an_error_of_run_though_nobody_speaks(
+    library: SoundLibrary, kind: str, word: str
+):
+    channel = BidiAudioIO()
+    agent = BidiAgent(ScriptedModel(expect_text("nothing")))
+    running = asyncio.create_task(agent.run(inputs=[channel.input()], outputs=[channel.output()]))
+    while len(library.streams) < 2 or not library.streams[1].running:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)
+    next(stream for stream in library.streams if stream.kind == kind).vanish()
+    async with asyncio.timeout(30):
+        with pytest.raises(AudioDeviceError) as raised:
+            await running
+    assert str(raised.value).startswith(f"the {word} 'builtin' went away")
+    assert all(stream.closed for stream in library.streams)
 
 
 async def test_devices_that_fall_silent_are_errors(library: SoundLibrary, monkeypatch: pytest.MonkeyPatch):
