@@ -33,11 +33,16 @@ export function questionsView(answer: (id: string, approved: boolean) => boolean
   const enable = (view: Shown): void => {
     for (const button of view.buttons) button.disabled = !answerable || !view.settled || view.answered;
   };
+  /** Keep the focus here when a button loses it: keys must not go to the notebook, whose commands they would be. */
+  const leave = (view: Shown): void => {
+    if (view.root.contains(document.activeElement)) root.focus();
+  };
   const show = (question: Question): Shown => {
     const button = (words: string, approved: boolean): HTMLButtonElement => {
       const made = element("button", "bc-small", { type: "button", "aria-label": `${words}: ${question.text}` }, words);
       const click = (): void => {
         view.answered = answer(question.id, approved);
+        leave(view);
         enable(view);
       };
       made.addEventListener("click", click, { signal });
@@ -66,8 +71,7 @@ export function questionsView(answer: (id: string, approved: boolean) => boolean
     const ids = new Set(questions.map((question) => question.id));
     for (const [id, view] of shown) {
       if (ids.has(id)) continue;
-      // Keys must not go to the notebook, whose commands they would be.
-      if (view.root.contains(document.activeElement)) root.focus();
+      leave(view);
       view.root.remove();
       shown.delete(id);
     }
