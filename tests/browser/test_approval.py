@@ -56,8 +56,11 @@ def test_a_call_waits_over_a_reload_until_it_is_allowed_and_never_runs_when_it_i
     assert notebook.page.locator(".bc-question").count() == 0
     assert not any("letter is gone" in text for text in voice.captions("assistant"))
 
+    voice.wait_caption("assistant", "I will not do it")
+    before = len(voice.captions("assistant"))
     asked(notebook, voice, "letter")
-    voice.wait_heard(voice.wait_caption("assistant", "I need your approval"))
+    voice.wait_caption("assistant", "I need your approval", after=before)
+    voice.wait_state("listening")
     voice.say("yes")
     voice.wait_caption("note", "allowed by voice: delete the <b>letter</b>? (yes)")
     voice.wait_caption("assistant", "The letter is gone.")

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ToolArgumentsError
-from ..events import ToolCancelEvent, ToolResultEvent, ToolStreamEvent, TypedEvent
+from ..events import ApprovalQuestionEvent, ToolCancelEvent, ToolResultEvent, ToolStreamEvent, TypedEvent
 from ..hooks import BidiAfterToolCallEvent, BidiBeforeToolCallEvent
 from ..messages import AgentTool, ToolResult, ToolUse
 from ..tools import run_tool
@@ -130,7 +130,7 @@ class _Call:
             self._allowed = tool, copy.deepcopy(used)
             return used, None
         why = f": {approval.reason}" if approval.reason else ""
-        return used, f"The user did not approve the call of {used['name']}{why}. Do not repeat it unless they ask."
+        return used, f"{ApprovalQuestionEvent.REFUSED} of {used['name']}{why}. Do not repeat it unless they ask."
 
     async def _run(self, tool: AgentTool, used: ToolUse) -> ToolResultEvent:
         event = self._failed(f"Error: {used['name']} ended without a result")

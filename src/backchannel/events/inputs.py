@@ -91,9 +91,11 @@ class AnnouncementEvent(BidiTextInputEvent):
 class ApprovalQuestionEvent(BidiTextInputEvent):
     """A call waits for the user's approval, told to the model as text.
 
-    A model that asks by itself finds the id, the question and the call as attributes.
+    A model that asks by itself finds the id, the question and the call as attributes. The result of a call that was
+    not approved begins with ``REFUSED``.
     """
 
+    REFUSED: ClassVar[str] = "The user did not approve the call"
     __slots__ = ("approval_id", "question", "tool_use")
 
     def __init__(self, text: str, approval_id: str, question: str, tool_use: ToolUse) -> None:

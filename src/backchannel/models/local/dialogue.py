@@ -77,7 +77,6 @@ class Dialogue:
         self.last_said = ""
         self._open: _Confirmation | _Question | _Approval | None = None
         self._approvals: list[_Approval] = []
-        self._refused: set[str] = set()
         self._misses = 0
 
     def update(self, grammar: Grammar) -> None:
@@ -114,8 +113,7 @@ class Dialogue:
         for question in [item for item in self._approvals if item.event.tool_use["toolUseId"] == call_id]:
             self._approvals.remove(question)  # It was answered elsewhere.
             self._open = None if self._open is question else self._open
-        if call_id in self._refused:
-            self._refused.remove(call_id)
+        if status == "error" and phrase.plain_text(event.tool_result).startswith(ApprovalQuestionEvent.REFUSED):
             said = [Say("Okay, I will not do it.")]
         elif event.task is not None:
             said = [Say(phrase.acknowledgement(event.task))]
@@ -155,11 +153,9 @@ class Dialogue:
         if question.state != "said":
             return []
         self._approvals.remove(question)
-        event = question.event
-        if not approved:
-            self._refused.add(event.tool_use["toolUseId"])
-        arguments = {"approval_id": event.approval_id, "approved": approved}
-        return [Call(ANSWER_TOOL, arguments, f"{ANSWER_TOOL}-{event.approval_id}")]
+        approval_id = question.event.approval_id
+        arguments = {"approval_id": approval_id, "approved": approved}
+        return [Call(ANSWER_TOOL, arguments, f"{ANSWER_TOOL}-{approval_id}")]
 
     def _noted(self, moves: list[Move]) -> list[Move]:
         for move in moves:

@@ -18,6 +18,7 @@ __all__ = [
     "ask_for",
     "help_text",
     "label",
+    "plain_text",
     "result_text",
     "sentences",
     "speakable",
@@ -88,8 +89,8 @@ def approval(question: str, tool_use: ToolUse) -> str:
     return f"I need your approval. {speakable(question, rest='The rest is on the screen.')}"
 
 
-def result_text(result: ToolResult) -> str:
-    """Say what a tool returned."""
+def plain_text(result: ToolResult) -> str:
+    """Return what a tool returned, as one text."""
     pieces = []
     for block in result.get("content", []):
         if "text" in block:
@@ -98,7 +99,12 @@ def result_text(result: ToolResult) -> str:
             pieces.append(_data(block["json"]))
         else:
             pieces.append("There is something to see on the board.")
-    text = speakable("\n".join(pieces))
+    return "\n".join(pieces)
+
+
+def result_text(result: ToolResult) -> str:
+    """Say what a tool returned."""
+    text = speakable(plain_text(result))
     if result.get("status") == "error":
         return f"That did not work. {text}".rstrip()
     return text or "Done."

@@ -247,7 +247,8 @@ def test_a_call_that_was_answered_elsewhere_is_not_asked_about_any_more(dialogue
 def test_a_refused_call_is_told_in_few_words(dialogue: Dialogue):
     asked(dialogue, question()).hear(sure("no"))
     assert dialogue.result(returned("answer_approval-a1")) == []
-    assert said(dialogue.result(returned("call-a1", "The user did not approve", "error"))) == "Okay, I will not do it."
+    refusal = returned("call-a1", f"{ApprovalQuestionEvent.REFUSED} of delete: no.", "error")
+    assert said(dialogue.result(refusal)) == "Okay, I will not do it."
 
 
 def test_an_answer_that_came_too_late_is_said(dialogue: Dialogue):
