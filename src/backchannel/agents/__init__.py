@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .approval import Approval, ApprovalRequest
 from .bidi import BidiAgent
 from .state import AgentState
 
@@ -12,7 +13,16 @@ if TYPE_CHECKING:
     from .sessions import FileSessionManager, S3SessionManager
     from .snapshots import load_snapshot, take_snapshot
 
-__all__ = ["AgentState", "BidiAgent", "FileSessionManager", "S3SessionManager", "load_snapshot", "take_snapshot"]
+__all__ = [
+    "AgentState",
+    "Approval",
+    "ApprovalRequest",
+    "BidiAgent",
+    "FileSessionManager",
+    "S3SessionManager",
+    "load_snapshot",
+    "take_snapshot",
+]
 
 _LAZY = {
     "FileSessionManager": ".sessions",

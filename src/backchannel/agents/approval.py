@@ -54,7 +54,7 @@ _WORDS_CHARS = 500
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """What is asked, about which call."""
+    """What a person is asked, about which call."""
 
     id: str
     question: str
@@ -179,8 +179,6 @@ class Approvals:
     def __init__(self, agent: BidiAgent, callback: ApprovalCallback | None = None, timeout_s: float = 300) -> None:
         if callback is not None and not callable(callback):
             raise TypeError(f"approve must be a function that takes an ApprovalRequest, not {callback!r:.100}")
-        if not 0 < timeout_s < math.inf:
-            raise InvalidInputError(f"timeout_s must be a number of seconds above 0, not {timeout_s!r}")
         self.timeout_s = timeout_s
         self._agent = agent
         self._callback = callback
@@ -188,6 +186,18 @@ class Approvals:
         self._ledger = ApprovalLedger()
         self._waiters: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Future[Approval]]] = {}
         self._channel: ApprovalChannel | None = None
+        self._tool = self._answer_tool()
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a question waits for its answer, seconds; may be set, for the questions that follow."""
+        return self._timeout_s
+
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+            raise InvalidInputError(f"timeout_s must be a number of seconds above 0, not {seconds!r}")
+        self._timeout_s = seconds
 
     @property
     def pending(self) -> list[ApprovalRequest]:
@@ -198,8 +208,11 @@ class Approvals:
     async def ask(self, question: str, tool_use: ToolUse) -> Approval:
         """Ask a person, and wait for the answer; meanwhile other calls run.
 
-        With no callback and no conversation there is nobody to ask, and the answer is no.
+        With no callback and no conversation there is nobody to ask, and the answer is no. A hook may ask about every
+        call: the one that passes on an answer is allowed at once.
         """
+        if tool_use["name"] == ANSWER_TOOL and self._agent.tool_registry.get(ANSWER_TOOL) is self._tool:
+            return Approval(True)
         request = ApprovalRequest(secrets.token_hex(4), question, copy.deepcopy(tool_use))
         async with given_up():
             if self._callback is not None:
@@ -338,7 +351,7 @@ class Approvals:
 
     def _offer(self) -> None:
         if self._agent.tool_registry.get(ANSWER_TOOL) is None:
-            self._agent.tool_registry.register(self._answer_tool())
+            self._agent.tool_registry.register(self._tool)
 
     def _answer_tool(self) -> AgentTool:
         @tool(name=ANSWER_TOOL)

@@ -487,8 +487,6 @@ async def test_a_hook_can_ask(approved: bool):
         return "done"
 
     async def ask(event: BidiBeforeToolCallEvent) -> None:
-        if event.tool_use["name"] != "plain":
-            return
         answer = await event.agent.approvals.ask("Really?", event.tool_use)
         if not answer.approved:
             event.cancel_tool = answer.reason or "the user said no"
@@ -699,6 +697,10 @@ async def test_a_callback_that_never_answers_is_a_no():
 def test_what_cannot_be_used_is_refused_at_once():
     with pytest.raises(TypeError, match="approve must be a function"):
         BidiAgent(ScriptedModel(), approve=True)  # type: ignore[arg-type]
-    for timeout_s in (0, -1, float("nan"), float("inf")):
+    agent = BidiAgent(ScriptedModel())
+    for timeout_s in (0, -1, float("nan"), float("inf"), None, "60"):
         with pytest.raises(InvalidInputError, match="timeout_s"):
-            Approvals(BidiAgent(ScriptedModel()), timeout_s=timeout_s)
+            Approvals(agent, timeout_s=timeout_s)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match="timeout_s"):
+            agent.approvals.timeout_s = timeout_s  # type: ignore[assignment]
+    assert agent.approvals.timeout_s == 300
