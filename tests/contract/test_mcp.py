@@ -30,7 +30,20 @@ from backchannel.tools import MCPTools, ToolRegistry, run_tool, tool
 from tests.support import mcp_server
 from tests.support.mcp_server import make_server
 
-NAMES = "add files_read_all table picture mixed fail secret process crash count wait learn".split()
+NAMES = [
+    "add",
+    "files_read_all",
+    "table",
+    "picture",
+    "mixed",
+    "fail",
+    "secret",
+    "process",
+    "crash",
+    "count",
+    "wait",
+    "learn",
+]
 ROOT = Path(__file__).parents[2]
 
 
