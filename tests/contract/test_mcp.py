@@ -18,32 +18,22 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("mcp", reason="needs the extra mcp")
-
-import uvicorn
-from mcp import Client
-
 from backchannel import BidiAgent
 from backchannel.errors import ToolDefinitionError
 from backchannel.models.scripted import ScriptedModel, call, expect_result, say
 from backchannel.tools import MCPTools, ToolRegistry, run_tool, tool
+
+pytest.importorskip("mcp", reason="needs the extra mcp")
+import uvicorn
+from mcp import Client
+
 from tests.support import mcp_server
 from tests.support.mcp_server import make_server
 
 NAMES = [
-    "add",
-    "files_read_all",
-    "table",
-    "picture",
-    "mixed",
-    "fail",
-    "secret",
-    "process",
-    "crash",
-    "count",
-    "wait",
-    "learn",
-]
+    "add", "files_read_all", "table", "picture", "mixed", "fail",
+    "secret", "process", "crash", "count", "wait", "learn",
+]  # fmt: skip
 ROOT = Path(__file__).parents[2]
 
 

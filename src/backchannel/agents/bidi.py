@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from ..errors import AgentStateError
@@ -99,6 +100,8 @@ class BidiAgent:
         self._conversation: BidiLoop | None = None
         self._starting = False
         self._tracked = False
+        # Tools written for Strands look here for answers to their questions; there are none.
+        self._interrupt_state = SimpleNamespace(interrupts={}, context={}, activated=False)
         self.hooks.invoke_callbacks(BidiAgentInitializedEvent(self))
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,8 +11,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..events import ToolResultEvent, ToolStreamEvent
 from ..messages import AgentTool, ToolUse
-from .content import plain_result
-from .text import text_of
 from .tool import error_event, is_answerable, is_being_cancelled, result_of
 
 __all__ = ["ConcurrentToolExecutor", "SequentialToolExecutor", "ToolExecutor", "executor_of", "run_tool"]
@@ -107,7 +104,7 @@ async def run_tool(
         result = error_event(call_id, error)
     if result is None and value is None:
         result = error_event(call_id, f"Error: the tool {tool_use['name']!r} ended without a result")
-    yield plain_result(result if result is not None else ToolResultEvent(result_of(call_id, _data_of(value))))
+    yield result if result is not None else ToolResultEvent(result_of(call_id, _data_of(value)))
 
 
 def _result_in(event: Any, call_id: str) -> ToolResultEvent | None:
@@ -124,14 +121,7 @@ def _looks_like_result(event: Any) -> bool:
 
 
 def _stream_event(event: Any, tool_use: ToolUse) -> ToolStreamEvent:
-    data = _data_of(event)
-    if isinstance(data, Mapping) and "tool_interrupt_event" in data:
-        return ToolStreamEvent(tool_use, data)  # the agent's to answer; it goes no further
-    try:
-        json.dumps(data, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return ToolStreamEvent(tool_use, text_of(data))
-    return event if isinstance(event, ToolStreamEvent) else ToolStreamEvent(tool_use, data)
+    return event if isinstance(event, ToolStreamEvent) else ToolStreamEvent(tool_use, _data_of(event))
 
 
 def _data_of(event: Any) -> Any:

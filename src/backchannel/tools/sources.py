@@ -43,15 +43,17 @@ class ToolProvider(Protocol):
 
 
 def tool_of(entry: Any) -> AgentTool:
-    """Return a tool as it is, and a plain function as a tool.
+    """Return a tool as it is; a plain function, and an object with a method ``as_tool``, as a tool.
 
     Raises:
-        ToolDefinitionError: If it is neither.
+        ToolDefinitionError: If it is none of these.
     """
     if isinstance(entry, AgentTool) and not isinstance(entry, type):
         return entry
     if inspect.isroutine(entry):
         return FunctionTool(entry)
+    if not isinstance(entry, type) and callable(as_tool := getattr(type(entry), "as_tool", None)):
+        return tool_of(as_tool(entry))
     hint = "; call it and give what it returns" if isinstance(entry, type) else ""
     raise ToolDefinitionError(
         f"{entry!r:.100} cannot become a tool: it is a {type(entry).__name__}, not a function and not a tool{hint}"
