@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import importlib
 import logging
 import math
 import threading
@@ -203,6 +204,9 @@ class MCPLink:
                     connection.client = client
                     connection.tools = await _tools_of(client)
                     connection.scope.deadline = math.inf
+                    if any(tool.output_schema for tool in connection.tools):
+                        # The client needs it at the first result; loading it then would make the voice stutter.
+                        importlib.import_module("jsonschema")
                     if not ready.done():
                         ready.set_result(None)
                     async with anyio.create_task_group() as group:
