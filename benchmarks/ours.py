@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from backchannel import BidiAgent, tool
 from backchannel.events import (
+    BidiAudioInputEvent,
     BidiAudioStreamEvent,
     BidiInterruptionEvent,
+    BidiResponseCompleteEvent,
     BidiResponseStartEvent,
+    BidiTranscriptStreamEvent,
     ToolUseStreamEvent,
     TypedEvent,
 )
 from backchannel.models.realtime import ModelProfile
 
-from .sides import Feed
+from .sides import Feed, nothing
 
 __all__ = ["OurSide"]
 
@@ -23,11 +26,12 @@ __all__ = ["OurSide"]
 class _FeedModel:
     """Emits a feed."""
 
-    def __init__(self, feed: Feed, result: Callable[[], object]) -> None:
+    def __init__(self, feed: Feed, result: Callable[[], object], heard: Callable[[], object]) -> None:
         self.config: dict[str, Any] = {"audio": {"input_rate": 16000, "output_rate": 16000, "channels": 1}}
         self.profile = ModelProfile(name="feed", place="stays in this process")
         self._feed = feed
         self._result = result
+        self._heard = heard
 
     async def start(self, system_prompt: Any = None, tools: Any = None, messages: Any = None, **kwargs: Any) -> None:
         pass
@@ -39,8 +43,11 @@ class _FeedModel:
         return self._feed()
 
     async def send(self, content: TypedEvent) -> None:
-        if content["type"] == "tool_result":
+        kind = content["type"]
+        if kind == "tool_result":
             self._result()
+        elif kind == "bidi_audio_input":
+            self._heard()
 
 
 class OurSide:
@@ -49,12 +56,19 @@ class OurSide:
     name = "backchannel"
 
     def agent(
-        self, feed: Feed, tools: Sequence[Callable[..., Any]] = (), result: Callable[[], object] = lambda: None
+        self,
+        feed: Feed,
+        tools: Sequence[Callable[..., Any]] = (),
+        result: Callable[[], object] = nothing,
+        heard: Callable[[], object] = nothing,
     ) -> BidiAgent:
-        return BidiAgent(_FeedModel(feed, result), tools=[tool(function) for function in tools])
+        return BidiAgent(_FeedModel(feed, result, heard), tools=[tool(function) for function in tools])
 
     def opening(self, response: str) -> list[Any]:
         return [BidiResponseStartEvent(response)]
+
+    def closing(self, response: str) -> list[Any]:
+        return [BidiResponseCompleteEvent(response, "complete")]
 
     def audio(self, base64: str, response: str) -> BidiAudioStreamEvent:
         event = BidiAudioStreamEvent(base64, "pcm", 16000, 1)
@@ -67,8 +81,24 @@ class OurSide:
     def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> ToolUseStreamEvent:
         return ToolUseStreamEvent({"toolUse": {}}, {"toolUseId": call_id, "name": name, "input": arguments})
 
+    def calls(self, calls: Sequence[tuple[str, str, dict[str, Any]]]) -> list[Any]:
+        return [self.call(*call) for call in calls]
+
+    def utterance(self, role: Literal["user", "assistant"], pieces: Sequence[str], name: str) -> Iterator[Any]:
+        said = ""
+        for piece in pieces:
+            said += piece
+            yield BidiTranscriptStreamEvent({"text": piece}, piece, role, False, said)
+        yield BidiTranscriptStreamEvent({"text": said}, said, role, True, said)
+
+    def microphone(self, samples: bytes) -> BidiAudioInputEvent:
+        return BidiAudioInputEvent.from_data(samples, 16000)
+
     def is_audio(self, event: Any) -> bool:
         return isinstance(event, BidiAudioStreamEvent)
 
     def is_interruption(self, event: Any) -> bool:
         return isinstance(event, BidiInterruptionEvent)
+
+    def is_whole_transcript(self, event: Any) -> bool:
+        return isinstance(event, BidiTranscriptStreamEvent) and event["is_final"]

@@ -14,6 +14,8 @@ from .interruption import Interruption
 from .local_model import LocalModelTalk
 from .submit import Submit
 from .tool_round_trip import ToolRoundTrip
+from .tool_storm import ToolStorm
+from .transcripts import Transcripts
 
 __all__ = ["SUBJECTS", "Subject"]
 
@@ -34,6 +36,8 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "events": Events,
     "tool_round_trip": ToolRoundTrip,
     "interruption": Interruption,
+    "transcripts": Transcripts,
+    "tool_storm": ToolStorm,
     "submit": Submit,
     "import": ColdImport,
     "local_model": LocalModelTalk,

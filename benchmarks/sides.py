@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from .figures import UnavailableError
 
-__all__ = ["PEER", "Feed", "Side", "alternating", "sides"]
+__all__ = ["PEER", "Feed", "Side", "alternating", "nothing", "sides"]
 
 PEER = "strands-agents"
 
@@ -16,16 +16,37 @@ Feed: TypeAlias = Callable[[], AsyncIterator[Any]]
 """Makes what the fake provider emits, in the vocabulary of its side."""
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class Side(Protocol):
     """Makes agents whose model emits a feed, and speaks of their events in their own words."""
 
     name: str
 
-    def agent(self, feed: Feed, tools: Sequence[Callable[..., Any]] = (), result: Callable[[], object] = ...) -> Any:
-        """Return an agent that is not started. ``result`` is called when a tool's result reaches the model."""
+    def agent(
+        self,
+        feed: Feed,
+        tools: Sequence[Callable[..., Any]] = (),
+        result: Callable[[], object] = nothing,
+        heard: Callable[[], object] = nothing,
+    ) -> Any:
+        """Return an agent that is not started.
+
+        Args:
+            feed: What its model emits.
+            tools: Functions.
+            result: Called for each tool's result when it reaches the model.
+            heard: Called for each chunk of the microphone when it reaches the model.
+        """
 
     def opening(self, response: str) -> list[Any]:
         """Return the events with which a response begins."""
+        ...
+
+    def closing(self, response: str) -> list[Any]:
+        """Return the events with which a response ends that nobody cut off."""
         ...
 
     def audio(self, base64: str, response: str) -> Any:
@@ -37,8 +58,23 @@ class Side(Protocol):
     def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> Any:
         """Return the event of one tool call."""
 
+    def calls(self, calls: Sequence[tuple[str, str, dict[str, Any]]]) -> list[Any]:
+        """Return the events of calls (id, name, arguments) that a provider sends in one message."""
+        ...
+
+    def utterance(self, role: Literal["user", "assistant"], pieces: Sequence[str], name: str) -> Iterator[Any]:
+        """Make the events of a transcript, each when it is asked for: the pieces as they are recognised, and its end."""
+        ...
+
+    def microphone(self, samples: bytes) -> Any:
+        """Return what `send` takes for a chunk of the user's voice: 16 kHz, mono, 16 bit."""
+
     def is_audio(self, event: Any) -> bool: ...
     def is_interruption(self, event: Any) -> bool: ...
+
+    def is_whole_transcript(self, event: Any) -> bool:
+        """Whether it is the last event of a transcript, with all of its text."""
+        ...
 
 
 def sides() -> tuple[Side, Side]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from strands import tool
 from strands.bidi import BidiAgent
@@ -12,13 +12,20 @@ from strands.bidi.types.content import BidiMessage
 from strands.bidi.types.events import (
     BidiAudioDeltaEvent,
     BidiAudioStartEvent,
+    BidiAudioStopEvent,
     BidiBargeInEvent,
     BidiResponseStartEvent,
+    BidiResponseStopEvent,
     BidiToolUseBlocksEvent,
+    BidiTranscriptBlockEvent,
+    BidiTranscriptDeltaEvent,
+    BidiTranscriptStartEvent,
+    BidiTranscriptStopEvent,
 )
+from strands.bidi.types.media import AudioDelta
 from strands.types.tools import ToolResultBlock
 
-from .sides import Feed
+from .sides import Feed, nothing
 
 __all__ = ["StrandsSide"]
 
@@ -26,9 +33,10 @@ __all__ = ["StrandsSide"]
 class _FeedModel(BidiModel):
     """Emits a feed."""
 
-    def __init__(self, feed: Feed, result: Callable[[], object]) -> None:
+    def __init__(self, feed: Feed, result: Callable[[], object], heard: Callable[[], object]) -> None:
         self._feed = feed
         self._result = result
+        self._heard = heard
 
     def update_config(self, **model_config: Any) -> None:
         pass
@@ -46,8 +54,12 @@ class _FeedModel(BidiModel):
         return self._feed()
 
     async def send(self, content: Any) -> None:
-        if isinstance(content, BidiMessage) and isinstance(content.content[0], ToolResultBlock):
-            self._result()
+        if isinstance(content, AudioDelta):
+            self._heard()
+        elif isinstance(content, BidiMessage):
+            for block in content.content:
+                if isinstance(block, ToolResultBlock):
+                    self._result()
 
 
 class StrandsSide:
@@ -57,12 +69,19 @@ class StrandsSide:
         self.name = name
 
     def agent(
-        self, feed: Feed, tools: Sequence[Callable[..., Any]] = (), result: Callable[[], object] = lambda: None
+        self,
+        feed: Feed,
+        tools: Sequence[Callable[..., Any]] = (),
+        result: Callable[[], object] = nothing,
+        heard: Callable[[], object] = nothing,
     ) -> Any:
-        return BidiAgent(_FeedModel(feed, result), tools=[tool(function) for function in tools])
+        return BidiAgent(_FeedModel(feed, result, heard), tools=[tool(function) for function in tools])
 
     def opening(self, response: str) -> list[Any]:
         return [BidiResponseStartEvent(response), BidiAudioStartEvent(response)]
+
+    def closing(self, response: str) -> list[Any]:
+        return [BidiAudioStopEvent(response), BidiResponseStopEvent(response)]
 
     def audio(self, base64: str, response: str) -> Any:
         return BidiAudioDeltaEvent(base64, "pcm", 16000, 1, response)
@@ -73,8 +92,27 @@ class StrandsSide:
     def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> Any:
         return BidiToolUseBlocksEvent([{"toolUseId": call_id, "name": name, "input": arguments}])
 
+    def calls(self, calls: Sequence[tuple[str, str, dict[str, Any]]]) -> list[Any]:
+        return [
+            BidiToolUseBlocksEvent(
+                [{"toolUseId": call_id, "name": name, "input": arguments} for call_id, name, arguments in calls]
+            )
+        ]
+
+    def utterance(self, role: Literal["user", "assistant"], pieces: Sequence[str], name: str) -> Iterator[Any]:
+        yield BidiTranscriptStartEvent(role, name)
+        for piece in pieces:
+            yield BidiTranscriptDeltaEvent(piece, role, name)
+        yield BidiTranscriptStopEvent(role, name)
+
+    def microphone(self, samples: bytes) -> Any:
+        return AudioDelta(format="pcm", source={"bytes": samples})
+
     def is_audio(self, event: Any) -> bool:
         return isinstance(event, BidiAudioDeltaEvent)
 
     def is_interruption(self, event: Any) -> bool:
         return isinstance(event, BidiBargeInEvent)
+
+    def is_whole_transcript(self, event: Any) -> bool:
+        return isinstance(event, BidiTranscriptBlockEvent)
