@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,10 +9,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import backchannel
 from backchannel import BackchannelError
 
 from .figures import Figure, Target, UnavailableError, percentile
+from .process import measured_alone
 
 __all__ = ["LocalModelTalk"]
 
@@ -70,18 +66,4 @@ def _talk(folder: Path, voice: str, trials: int) -> dict[str, Any]:
             Path(files[-1]).write_bytes(write_wav(said, 16000))
     except BackchannelError as error:
         raise UnavailableError(str(error)) from error
-    root = Path(__file__).parents[1]
-    path = os.pathsep.join(
-        filter(None, (str(root), str(Path(backchannel.__file__).parents[1]), os.environ.get("PYTHONPATH")))
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.talk_process", *files, "--trials", str(trials)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the conversation in a process of its own failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return measured_alone("talk_process", *files, "--trials", str(trials))

@@ -10,6 +10,7 @@ from .browser import BrowserHop
 from .cold_import import ColdImport
 from .events import Events
 from .figures import Figure
+from .hundred_agents import HundredAgents
 from .interruption import Interruption
 from .local_model import LocalModelTalk
 from .submit import Submit
@@ -38,6 +39,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "interruption": Interruption,
     "transcripts": Transcripts,
     "tool_storm": ToolStorm,
+    "hundred_agents": HundredAgents,
     "submit": Submit,
     "import": ColdImport,
     "local_model": LocalModelTalk,

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from .figures import UnavailableError
 
-__all__ = ["PEER", "Feed", "Side", "alternating", "nothing", "sides"]
+__all__ = ["PEER", "Feed", "Side", "alternating", "nothing", "our_side", "peer_side", "sides"]
 
 PEER = "strands-agents"
 
@@ -63,7 +63,7 @@ class Side(Protocol):
         ...
 
     def utterance(self, role: Literal["user", "assistant"], pieces: Sequence[str], name: str) -> Iterator[Any]:
-        """Make the events of a transcript, each when it is asked for: the pieces as they are recognised, and its end."""
+        """Make the events of a transcript one by one: its pieces as they are recognised, and its end."""
         ...
 
     def microphone(self, samples: bytes) -> Any:
@@ -77,20 +77,34 @@ class Side(Protocol):
         ...
 
 
+def our_side() -> Side:
+    """Return ours, without loading the peer."""
+    from .ours import OurSide
+
+    return OurSide()
+
+
+def peer_side() -> Side:
+    """Return the peer's, without loading ours.
+
+    Raises:
+        UnavailableError: If the peer is not installed.
+    """
+    try:
+        name = f"{PEER} {version(PEER)}"
+        from .strands_peer import StrandsSide
+    except (PackageNotFoundError, ImportError) as error:
+        raise UnavailableError(f"{PEER} is needed beside ours ({error}); pip install --group bench") from error
+    return StrandsSide(name)
+
+
 def sides() -> tuple[Side, Side]:
     """Return ours and the peer's.
 
     Raises:
         UnavailableError: If the peer is not installed.
     """
-    from .ours import OurSide
-
-    try:
-        name = f"{PEER} {version(PEER)}"
-        from .strands_peer import StrandsSide
-    except (PackageNotFoundError, ImportError) as error:
-        raise UnavailableError(f"{PEER} is needed beside ours ({error}); pip install --group bench") from error
-    return OurSide(), StrandsSide(name)
+    return our_side(), peer_side()
 
 
 def alternating(run: int, pair: tuple[Side, Side]) -> tuple[Side, ...]:

@@ -1,27 +1,42 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
+from benchmarks import tool_storm, transcripts
 from benchmarks.__main__ import main
+from benchmarks.agents_process import BareAgent, BareSide, converse
 from benchmarks.board import BoardLoad
 from benchmarks.browser import BrowserHop
 from benchmarks.cold_import import ColdImport
 from benchmarks.events import Events
 from benchmarks.figures import Figure, Target, UnavailableError, percentile, target_text
+from benchmarks.hundred_agents import HundredAgents
 from benchmarks.interruption import Interruption
 from benchmarks.local_model import LocalModelTalk
+from benchmarks.process import measured_alone, resident_mb
 from benchmarks.registry import SUBJECTS, Subject
 from benchmarks.report import Outcome, markdown, to_json
+from benchmarks.sides import Side, our_side
 from benchmarks.submit import Submit
 from benchmarks.tool_round_trip import ToolRoundTrip
+from benchmarks.tool_storm import ToolStorm
+from benchmarks.transcripts import Transcripts
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.virtual_time import virtual_time
 
 SMALL: dict[str, Subject] = {
     "events": Events(chunks=20),
     "tool_round_trip": ToolRoundTrip(calls=2),
     "interruption": Interruption(trials=2, chunks=3),
+    "transcripts": Transcripts(exchanges=3),
+    "tool_storm": ToolStorm(calls=7),
+    "hundred_agents": HundredAgents(agents=3, seconds=0.2),
     "submit": Submit(calls=5),
     "import": ColdImport(processes=1),
     "local_model": LocalModelTalk(trials=1),
@@ -120,3 +135,74 @@ def test_an_unknown_name_is_refused_with_the_known_ones(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         main(["speed"])
     assert "no such benchmark: speed; known are events" in capsys.readouterr().err
+
+
+def test_a_process_of_its_own_that_fails_says_what_went_wrong() -> None:
+    with pytest.raises(RuntimeError, match=r"agents_process in a process of its own failed:[\s\S]*invalid choice"):
+        measured_alone("agents_process", "nobody")
+
+
+def test_the_memory_of_this_process_is_a_plausible_number_of_megabytes() -> None:
+    assert 5 < resident_mb() < 20_000
+
+
+class DeafSide(BareSide):
+    """Loses the first chunk of the microphone of its second agent; the first one only warms up."""
+
+    def __init__(self) -> None:
+        self.agents = 0
+
+    def agent(self, feed: Any, tools: Any, result: Any, heard: Callable[[], object]) -> BareAgent:
+        self.agents += 1
+        chunks = iter(range(10_000))
+        deaf = self.agents == 2
+        return BareAgent(feed, lambda: None if deaf and next(chunks) == 0 else heard())
+
+
+@virtual_time
+async def test_chunks_that_nothing_holds_up_are_not_late() -> None:
+    found = await converse(BareSide(), agents=5, seconds=0.4)
+    assert found["late_p95_ms"] == pytest.approx(0.0, abs=1e-6)
+    assert found["late_most_ms"] == pytest.approx(0.0, abs=1e-6)
+
+
+@virtual_time
+async def test_a_chunk_that_never_arrives_is_not_passed_over() -> None:
+    with pytest.raises(RuntimeError, match="1 conversations lack chunks"):
+        await converse(DeafSide(), agents=2, seconds=0.4)
+
+
+class Ended:
+    """A side whose conversation is over before anything is answered, and whose history stays empty."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._side, name)
+
+    def agent(self, feed: Any, *rest: Any) -> Any:
+        async def opening() -> AsyncIterator[Any]:
+            for event in self.opening("r1"):
+                yield event
+
+        return self._side.agent(opening, *rest)
+
+
+def test_calls_that_are_never_answered_are_reported() -> None:
+    with pytest.raises(RuntimeError, match="ended after 0 of 3 results"):
+        asyncio.run(tool_storm._per_call(Ended(our_side()), tool_storm.measure, 3, together=False))
+
+
+def test_a_history_that_lacks_what_was_said_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    side = our_side()
+    made = side.agent
+
+    def forgetful(feed: Any) -> Any:
+        agent = made(feed)
+        agent.messages = type("Forgetful", (list,), {"append": lambda self, message: None})()
+        return agent
+
+    monkeypatch.setattr(side, "agent", forgetful)
+    with pytest.raises(RuntimeError, match="0 messages of the history are not the 4 transcripts"):
+        asyncio.run(transcripts._rate(side, 2, turns=False))
