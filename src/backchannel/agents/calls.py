@@ -75,7 +75,7 @@ class _Call:
         for retries in range(MOST_RETRIES + 1):
             event, after = await self._attempt()
             if not after.retry or after.cancel_message is not None:
-                return ToolResultEvent({**after.result, "toolUseId": call_id}, event.exception, event.task)
+                return ToolResultEvent({**after.result, "toolUseId": call_id}, after.exception, event.task)
             _discard(after.selected_tool, event)
             if retries < MOST_RETRIES:
                 self._tool_use = {**after.tool_use, "toolUseId": call_id}
@@ -111,7 +111,7 @@ class _Call:
         exception = event.exception if isinstance(event.exception, Exception) else None
         after = BidiAfterToolCallEvent(agent, tool, used, self._state, event["tool_result"], exception, refusal)
         await agent.hooks.invoke_callbacks_async(after)
-        return ToolResultEvent(event["tool_result"], exception, event.task), after
+        return event, after
 
     async def _allow(self, tool: AgentTool, used: ToolUse) -> tuple[ToolUse, str | None]:
         """Ask for the approval that the tool wants; return the call that was allowed, or why it was not.
@@ -133,7 +133,7 @@ class _Call:
         return used, f"{ApprovalQuestionEvent.REFUSED} of {used['name']}{why}. Do not repeat it unless they ask."
 
     async def _run(self, tool: AgentTool, used: ToolUse) -> ToolResultEvent:
-        event = self._failed(f"Error: {used['name']} ended without a result")
+        event: ToolResultEvent | None = None
         items = cast("AsyncGenerator[ToolStreamEvent | ToolResultEvent]", run_tool(tool, used, self._state))
         async with contextlib.aclosing(items):
             async for item in items:
@@ -143,7 +143,7 @@ class _Call:
                     raise RuntimeError(f"tool interrupts are not supported in bidi; {used['name']} asked for one")
                 else:
                     self._emit(item)
-        return event
+        return self._failed(f"Error: {used['name']} ended without a result") if event is None else event
 
     def _failed(self, text: str, error: Exception | None = None) -> ToolResultEvent:
         call_id = self._tool_use["toolUseId"]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from ..events import ToolResultEvent, ToolStreamEvent
@@ -34,14 +34,11 @@ class ConcurrentToolExecutor:
             weakref.WeakKeyDictionary()
         )
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    def slot(self) -> AbstractAsyncContextManager[None]:
         """Wait for a free slot, in the order of asking, and hold it."""
         if self.limit is None:
-            yield
-            return
-        async with self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.limit)):
-            yield
+            return contextlib.nullcontext()
+        return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.limit))
 
 
 class SequentialToolExecutor(ConcurrentToolExecutor):
