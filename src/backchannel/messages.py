@@ -5,8 +5,9 @@ Form: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Messag
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+import json
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast, runtime_checkable
 
 from .errors import InvalidInputError
 
@@ -21,7 +22,12 @@ __all__ = [
     "ToolResultStatus",
     "ToolSpec",
     "ToolUse",
+    "call_ids",
     "check_messages",
+    "is_json",
+    "is_text",
+    "merged",
+    "message_faults",
     "tool_pair",
     "validate_messages",
 ]
@@ -109,33 +115,56 @@ def tool_pair(tool_use: ToolUse, result: ToolResult) -> tuple[Message, Message]:
     )
 
 
-def validate_messages(messages: Iterable[Message]) -> list[str]:
-    """Say what makes a history invalid for a provider; an empty list means that it is valid.
+def merged(messages: Iterable[Message]) -> Messages:
+    """Return the history with neighbours of one role made into one message, as some providers demand.
 
-    Checked: the form of every message, and that every call is followed at once by the message with its result.
+    What is valid stays valid, except that a message with an open call may grow. The messages given stay as they are.
+    """
+    result: Messages = []
+    for message in messages:
+        if result and result[-1]["role"] == message["role"]:
+            result[-1] = {"role": message["role"], "content": [*result[-1]["content"], *message["content"]]}
+        else:
+            result.append(message)
+    return result
+
+
+def validate_messages(messages: Iterable[Message], open_ok: Collection[str] = ()) -> list[str]:
+    """Say what makes a history invalid for a provider; an empty list means that it is valid. Never raises.
+
+    Checked: roles; content that is there and of the form's kinds; text that is not blank; that calls are the
+    assistant's, with ids of their own, and each is followed at once by the message that begins with its result.
+
+    Args:
+        messages: The history. Whatever it holds, it is only looked at.
+        open_ok: Ids of calls that may be without a result, for providers that take a call whose result comes later.
     """
     faults: list[str] = []
-    open_calls: set[str] = set()
+    used: set[str] = set()
+    asked: set[str] = set()
     for index, message in enumerate(messages):
-        if wrong := _faults_of(message):
-            faults.extend(f"message {index}: {fault}" for fault in wrong)
-            continue
-        blocks = message["content"]
-        results = {block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block}
-        if open_calls - results:
-            faults.append(f"message {index}: no result for the calls {sorted(open_calls - results)}")
-        if results - open_calls:
-            faults.append(f"message {index}: results for unknown calls {sorted(results - open_calls)}")
-        open_calls = {block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block}
-    if open_calls:
-        faults.append(f"the history ends with the calls {sorted(open_calls)} open")
+        own = message_faults(message)
+        calls, results = call_ids(message, "toolUse"), call_ids(message, "toolResult")
+        if missing := asked.difference(results, open_ok):
+            own.append(f"no result for the calls {_listed(missing)}")
+        if unknown := set(results) - asked:
+            own.append(f"results for unknown calls {_listed(unknown)}")
+        if len(results) > len(set(results)):
+            own.append("several results for one call")
+        asked = set(calls)
+        if again := used & asked | {call for call in asked if calls.count(call) > 1}:
+            own.append(f"the ids {_listed(again)} were given to earlier calls")
+        used |= asked
+        faults += [f"message {index}: {fault}" for fault in own]
+    if missing := asked.difference(open_ok):
+        faults.append(f"the history ends with the calls {_listed(missing)} open")
     return faults
 
 
 def check_messages(messages: object) -> Messages:
     """Return a history, the list itself, if every message has the right form.
 
-    Whether calls have their results is not looked at: a history may have been cut in between.
+    Whether calls have their results, and whether a provider takes all of it, is not looked at: that can be repaired.
 
     Raises:
         TypeError: If it is not a list.
@@ -144,18 +173,52 @@ def check_messages(messages: object) -> Messages:
     if not isinstance(messages, list):
         raise TypeError(f"messages must be a list of messages, not {type(messages).__name__}")
     for index, message in enumerate(messages):
-        if faults := _faults_of(message):
+        if faults := _form_faults(message):
             raise InvalidInputError(f"messages[{index}]: {'; '.join(faults[:3])}")
     return messages
 
 
-def _faults_of(message: object) -> list[str]:
+def message_faults(message: object) -> list[str]:
+    """Say what makes one message invalid for a provider, whatever its neighbours are; empty if nothing does."""
+    return _form_faults(message) or _needs_faults(cast("Message", message))
+
+
+def call_ids(message: object, kind: Literal["toolUse", "toolResult"]) -> list[str]:
+    """Return the ids of the calls that a message makes, or has results of, as far as they can be made out."""
+    content = message.get("content") if isinstance(message, Mapping) else None
+    blocks = content if isinstance(content, list) else []
+    values = [block[kind] for block in blocks if isinstance(block, Mapping) and kind in block]
+    ids = [value.get("toolUseId") for value in values if isinstance(value, Mapping)]
+    return [call_id for call_id in ids if isinstance(call_id, str)]
+
+
+def is_json(value: object) -> bool:
+    """Return whether a value can be sent as JSON as it is."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def is_text(value: object) -> bool:
+    """Return whether a value is text that a provider takes: not blank, and without halves of surrogate pairs."""
+    if not isinstance(value, str) or not value or value.isspace():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _form_faults(message: object) -> list[str]:
     if not isinstance(message, Mapping):
         return [f"it is a {type(message).__name__}, not a dict with role and content"]
     faults: list[str] = []
     role, content = message.get("role"), message.get("content")
-    if role not in ("user", "assistant"):
-        faults.append(f"role {role!r:.60} is neither 'user' nor 'assistant'")
+    if not isinstance(role, str) or role not in ("user", "assistant"):
+        faults.append(f"role {_shown(role)} is neither 'user' nor 'assistant'")
     if not isinstance(content, list):
         hint = "; write [{'text': ...}]" if isinstance(content, str) else ""
         faults.append(f"content is a {type(content).__name__}, not a list of blocks{hint}")
@@ -203,3 +266,76 @@ def _text_faults(text: object) -> Iterator[str]:
 
 def _is_blocks(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+
+
+def _needs_faults(message: Message) -> list[str]:
+    """Say what a provider refuses in a message that has the right form."""
+    faults: list[str] = []
+    for index, block in enumerate(message["content"]):
+        if fault := _block_fault(block, message["role"]):
+            faults.append(f"content[{index}]: {fault}")
+    first = ["toolResult" in block for block in message["content"]]
+    if first != sorted(first, reverse=True):
+        faults.append("the results do not come first")
+    return faults
+
+
+def _block_fault(block: ContentBlock, role: Role) -> str:
+    if len(block) > 1:
+        return f"it is of several kinds, {_listed(map(str, block))}"
+    ((kind, value),) = block.items()
+    match kind:
+        case "text":
+            return "" if is_text(value) else "its text is blank"
+        case "toolUse":
+            if role != "assistant":
+                return "a call in a message that is not the assistant's"
+            return _call_fault(block["toolUse"])
+        case "toolResult":
+            if role != "user":
+                return "a result in a message that is not the user's"
+            return _result_fault(block["toolResult"])
+    return "" if isinstance(value, Mapping) else f"{_shown(kind)} is a {type(value).__name__}, not a dict"
+
+
+def _call_fault(call: ToolUse) -> str:
+    if not is_text(call["toolUseId"]) or not is_text(call["name"]):
+        return "the name or the id of the call is blank"
+    if not isinstance(call["input"], Mapping) or not is_json(call["input"]):
+        return f"the input of the call {_shown(call['toolUseId'])} is not a JSON object"
+    return ""
+
+
+def _result_fault(result: ToolResult) -> str:
+    of = f"the result of the call {_shown(result['toolUseId'])}"
+    if not is_text(result["toolUseId"]):
+        return "the id of the result is blank"
+    if result.get("status") not in ("success", "error"):
+        return f"{of} has the status {_shown(result.get('status'))}, neither 'success' nor 'error'"
+    if not result["content"]:
+        return f"{of} has no content"
+    return next((f"{of}: {fault}" for piece in result["content"] if (fault := _piece_fault(piece))), "")
+
+
+def _piece_fault(piece: ToolResultContent) -> str:
+    if len(piece) != 1:
+        return f"a block of it is of {'several kinds' if piece else 'no kind'}"
+    ((kind, value),) = piece.items()
+    match kind:
+        case "text":
+            return "" if is_text(value) else "its text is blank, or none"
+        case "json":
+            return "" if is_json(value) else "its json is not JSON"
+    return "" if isinstance(value, Mapping) else f"{_shown(kind)} is a {type(value).__name__}, not a dict"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 80 else f"{value[:77]!r}..."
+    return str(value) if value is None else f"of type {type(value).__name__}"
+
+
+def _listed(ids: Iterable[str]) -> str:
+    listed = sorted(ids)
+    more = f" and {len(listed) - 5:,} more" if len(listed) > 5 else ""
+    return f"[{', '.join(map(_shown, listed[:5]))}]{more}"
