@@ -169,7 +169,8 @@ def kept_tokens(messages: Messages) -> list[int]:
 def begins_turn(message: Message) -> bool:
     """Return whether the user says something with a message, so that a history may begin with it."""
     blocks = _blocks(message)
-    return bool(blocks) and message.get("role") == "user" and not any("toolResult" in block for block in blocks)
+    results = any(isinstance(block, Mapping) and "toolResult" in block for block in blocks)
+    return bool(blocks) and message.get("role") == "user" and not results
 
 
 def whole_starts(messages: Messages) -> list[int]:
