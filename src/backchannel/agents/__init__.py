@@ -12,6 +12,8 @@ from .state import AgentState
 if TYPE_CHECKING:
     from .sessions import FileSessionManager, S3SessionManager
     from .snapshots import load_snapshot, take_snapshot
+    from .summary import SummarizingConversationManager
+    from .window import WindowConversationManager
 
 __all__ = [
     "AgentState",
@@ -20,6 +22,8 @@ __all__ = [
     "BidiAgent",
     "FileSessionManager",
     "S3SessionManager",
+    "SummarizingConversationManager",
+    "WindowConversationManager",
     "load_snapshot",
     "take_snapshot",
 ]
@@ -27,6 +31,8 @@ __all__ = [
 _LAZY = {
     "FileSessionManager": ".sessions",
     "S3SessionManager": ".sessions",
+    "SummarizingConversationManager": ".summary",
+    "WindowConversationManager": ".window",
     "load_snapshot": ".snapshots",
     "take_snapshot": ".snapshots",
 }
