@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import InvalidInputError, SessionDamagedError
 from ..journal import Entry, JournalFormat, from_plain, to_plain
 from ..messages import ContentBlock, Message, Messages, check_messages
+from . import repair
 
 __all__ = ["FORMAT", "digest", "message_entry", "repaired", "replay", "splice_entry", "state_entry", "storable"]
 
@@ -111,7 +112,10 @@ def repaired(messages: Messages) -> tuple[Messages, list[str]]:
             kept.append(message if same else {**message, "content": chosen})
     if kept:
         said += _drop_calls(kept, _calls(kept[-1]))
-    return kept, said
+    valid = repair.repaired(kept)
+    if len(valid) != len(kept) or not all(map(_same, valid, kept)):
+        said.append("messages were put into the form that providers take: something was blank, misplaced or ambiguous")
+    return valid, said
 
 
 def _blocks(message: Message, name: str, said: list[str]) -> list[ContentBlock]:

@@ -45,7 +45,7 @@ def use(*calls: str) -> Any:
 
 
 def result(*calls: str) -> Any:
-    blocks = [{"toolResult": {"toolUseId": call, "status": "success", "content": []}} for call in calls]
+    blocks = [{"toolResult": {"toolUseId": call, "status": "success", "content": [{"text": "3"}]}} for call in calls]
     return {"role": "user", "content": blocks}
 
 
@@ -82,6 +82,11 @@ def test_a_valid_history_is_left_as_it_is(messages: Any) -> None:
             [{"role": "user", "content": [{"toolResult": 5}, {"toolUse": None, "text": "x"}, {"text": "y"}]}],
             [text("y")],
             2,
+        ),
+        (
+            [text(" "), use("1"), result("1"), use("1"), result("1")],
+            [use("1"), result("1"), use("1-2"), result("1-2")],
+            1,
         ),
         ([text("half \ud83d"), text("\U0001f600")], [text("half \ufffd"), text("\U0001f600")], 1),
     ],
