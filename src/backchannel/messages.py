@@ -312,8 +312,6 @@ def _result_fault(result: ToolResult) -> str:
         return "the id of the result is blank"
     if result.get("status") not in ("success", "error"):
         return f"{of} has the status {_shown(result.get('status'))}, neither 'success' nor 'error'"
-    if not result["content"]:
-        return f"{of} has no content"
     return next((f"{of}: {fault}" for piece in result["content"] if (fault := _piece_fault(piece))), "")
 
 

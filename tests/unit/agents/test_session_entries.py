@@ -45,7 +45,7 @@ def use(*calls: str) -> Any:
 
 
 def result(*calls: str) -> Any:
-    blocks = [{"toolResult": {"toolUseId": call, "status": "success", "content": [{"text": "3"}]}} for call in calls]
+    blocks = [{"toolResult": {"toolUseId": call, "status": "success", "content": []}} for call in calls]
     return {"role": "user", "content": blocks}
 
 

@@ -22,7 +22,7 @@ from backchannel.agents.window import ConversationManager, Reduction, begins_tur
 from backchannel.errors import InvalidInputError
 from backchannel.messages import Messages, validate_messages
 from tests.support.histories import any_histories, valid_histories
-from tests.support.virtual_time import run, virtual_time
+from tests.support.virtual_time import virtual_time
 from tests.unit.agents.test_window import turns
 from tests.unit.test_messages import answer, assistant, call, user
 
@@ -78,7 +78,7 @@ async def greet(prompt: str, suffix: str = "") -> str:
 def summarized(messages: Any, summarize: Any, *limits: Any, **more: Any) -> Messages:
     """Return what a manager leaves of a history."""
     kept = list(messages)
-    reduction = run(SummarizingConversationManager(summarize, *limits, **more).reduce(kept))
+    reduction = asyncio.run(SummarizingConversationManager(summarize, *limits, **more).reduce(kept))
     if reduction is not None:
         reduction.apply(kept)
     return kept
@@ -388,7 +388,7 @@ def test_whatever_the_history_and_the_summary_it_becomes_shorter_and_stays_valid
     valid = validate_messages(messages) == []
     manager = SummarizingConversationManager(lambda prompt: text, max_messages, max_tokens, keep_recent)
     before = repr(messages)
-    reduction = run(manager.reduce(messages))
+    reduction = asyncio.run(manager.reduce(messages))
     assert repr(messages) == before
     if reduction is None:
         return
