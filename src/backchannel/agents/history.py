@@ -89,7 +89,7 @@ def shrunk(text: str, limit: int = 120) -> str:
     if len(line) <= limit and len(text) <= limit * 20:
         return line
     if limit <= 3:
-        return line[:limit]
+        return line[:limit].rstrip()
     room = limit - 3
     begun = line[:room].rstrip()
     words = begun.rpartition(" ")[0] if line[room : room + 1].strip() else begun
