@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JS_SOURCES := $(shell find js/src -type f 2>/dev/null) js/package.json js/package-lock.json hatch_build.py pyproject.toml
 
-.PHONY: demo lab test check bench clean
+.PHONY: demo lab test check soak bench clean
 
 demo: $(VENV)/.installed ## hold the whole conversation without a browser, on the embedded model
 	$(BIN)/backchannel demo
@@ -22,6 +22,9 @@ check: $(VENV)/.developer ## linters, types, layers, and the tests of js/
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	cd js && npm run --silent check && npm test --silent
+
+soak: $(VENV)/.developer ## the long tests in full: 10,000 random conversations, 8 hours of audio in virtual time
+	BACKCHANNEL_SOAK=1 $(BIN)/python -m pytest tests/fuzz
 
 bench: $(VENV)/.developer ## every speed that we claim, beside its peer, as ratios
 	$(BIN)/python -m pip install --quiet --group bench

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..events import TaskFinished, TaskUpdateEvent, TypedEvent
+from ..events import TaskFinished, TaskStarted, TaskUpdateEvent, TypedEvent
 from ..tasks import AsyncTool, AsyncToolManager, Task
 
 if TYPE_CHECKING:
@@ -36,15 +36,19 @@ class BackgroundTasks:
         self._watched: dict[AsyncToolManager, Callable[[], None]] = {}
         self._unanswered: dict[str, Task] = {}
         self._answered: dict[str, None] = {}
+        self._owed: set[str] = set()
         self._moved: set[Task] = set()
         self._scheduled = False
         self._closed = False
 
     def watch(self) -> None:
-        """Listen to the managers of all tools that the agent has now."""
+        """Listen to the managers of all tools that the agent has now, and take what an earlier conversation left."""
         for tool in self._agent.tool_registry.tools():
             if isinstance(tool, AsyncTool) and tool.manager not in self._watched:
                 self._watched[tool.manager] = tool.manager.subscribe(self._listen)
+                for task in tool.manager.tasks:
+                    if task.owner is self._agent and task.done() and not task.delivered:
+                        self._feed(task.finished_fact())
 
     def close(self) -> None:
         """Stop listening. Running tasks go on."""
@@ -53,15 +57,17 @@ class BackgroundTasks:
             unsubscribe()
         self._watched.clear()
 
-    def answered(self, call_id: str, *, acknowledged: bool) -> None:
-        """The call was answered: with an acknowledgement, so that its result is owed, or with the result itself."""
-        if not acknowledged:
+    def answered(self, call_id: str, acknowledged: TaskStarted | None) -> None:
+        """The call was answered: with the acknowledgement of a task, whose result is owed, or with its result."""
+        task = self._unanswered.pop(call_id, None)
+        if acknowledged is None:
             self._answered[call_id] = None
             if len(self._answered) > 1000:
                 del self._answered[next(iter(self._answered))]
-        task = self._unanswered.pop(call_id, None)
-        if task is not None and acknowledged:
+        elif task is not None:
             self._feed(task.finished_fact())
+        else:
+            self._owed.add(acknowledged.task_id)
 
     def told(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Mark finished tasks as delivered."""
@@ -93,7 +99,10 @@ class BackgroundTasks:
         if kind != "finished" or task.delivered:
             return
         call_id = task.call_id
-        if call_id is not None and call_id in self._agent.open_calls:
+        if task.id in self._owed:
+            self._owed.discard(task.id)
+            self._feed(task.finished_fact())
+        elif call_id is not None and call_id in self._agent.open_calls:
             self._unanswered[call_id] = task
         elif call_id is not None and call_id in self._answered:
             del self._answered[call_id]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -13,15 +14,19 @@ from ..errors import AgentStateError
 from ..events import BidiInputEvent, BidiOutputEvent, Heard, PlayerReady, input_event
 from ..hooks import BidiAgentInitializedEvent, HookProvider, HookRegistry
 from ..io import BidiInput, BidiOutput
-from ..messages import AgentTool, Messages, ToolUse
+from ..messages import AgentTool, Messages, ToolUse, check_messages
 from ..models import BidiModel, resolve_model
 from ..models.realtime import ModelProfile, profile_of
 from ..tasks import AsyncTool, AsyncToolManager, background_tasks_tool
-from ..tools import ConcurrentToolExecutor, ToolExecutor, ToolRegistry
+from ..tools import ToolDirectory, ToolExecutor, ToolRegistry, executor_of
+from . import arguments as checked
 from .approval import ApprovalCallback, Approvals
 from .direct import ToolCaller
 from .loop import BidiLoop
+from .run import run_conversation
+from .snapshots import load_snapshot, take_snapshot
 from .state import AgentState
+from .window import ConversationManager
 
 __all__ = ["BidiAgent"]
 
@@ -39,7 +44,8 @@ class BidiAgent:
         system_prompt: What the model is told of its part.
         messages: The history to go on from. The list is kept and grows.
         record_direct_tool_call: Whether ``agent.tool.name()`` is written into the history.
-        load_tools_from_directory: Whether to take the tools in ``./tools``.
+        load_tools_from_directory: Whether to take the tools in ``./tools``, and while the agent is started also the
+            changes to them.
         agent_id: The agent's own id; no path separators. Default "default".
         name: What to call the agent.
         description: What the agent is for.
@@ -49,6 +55,7 @@ class BidiAgent:
         tool_executor: When tools run that are called together; by default at once.
         approve: Answers for the user when a call wants approval, see `backchannel.agents.approval`; by default the
             user is asked.
+        conversation_manager: Keeps the history short, see `WindowConversationManager`; None lets it grow.
 
     Raises:
         ValueError: If the id, the state or the model's name cannot be used.
@@ -70,35 +77,40 @@ class BidiAgent:
         state: AgentState | dict[str, Any] | None = None,
         session_manager: HookProvider | None = None,
         tool_executor: ToolExecutor | None = None,
+        *,
         approve: ApprovalCallback | None = None,
+        conversation_manager: ConversationManager | None = None,
         **kwargs: Any,
     ) -> None:
         if kwargs:
             warnings.warn(f"BidiAgent does not know {', '.join(sorted(kwargs))}; ignored", UserWarning, stacklevel=2)
-        self.agent_id = _identifier(agent_id or "default")
-        self.state = _state(state)
+        self.agent_id = checked.identifier("default" if agent_id is None else agent_id)
+        self.state = checked.state(state)
         self.model: BidiModel = resolve_model(model)
-        self.system_prompt = system_prompt
-        self.messages: Messages = [] if messages is None else messages
+        self.system_prompt = checked.system_prompt(system_prompt)
+        self.messages: Messages = [] if messages is None else check_messages(messages)
         self.name = name or "Backchannel"
         self.description = description
         self.record_direct_tool_call = record_direct_tool_call
         self.load_tools_from_directory = load_tools_from_directory
-        self.tool_executor: ToolExecutor = tool_executor or ConcurrentToolExecutor()
+        self.tool_executor: ToolExecutor = executor_of(tool_executor)
+        self.conversation_manager = conversation_manager
         self.tool_registry = ToolRegistry()
         if tools is not None:
-            self.tool_registry.process_tools(list(tools))
-        if load_tools_from_directory:
-            self.tool_registry.process_tools([str(path) for path in sorted(Path("tools").glob("[!_]*.py"))])
+            self.tool_registry.process_tools(checked.tools(tools))
+        self._directory = ToolDirectory(self.tool_registry) if load_tools_from_directory else None
+        if self._directory is not None:
+            self._directory.load()
         self.approvals = Approvals(self, approve)
         self._offer_task_tool()
         self.tool_registry.on_change(self._tools_changed)
         self._tool_caller = ToolCaller(self)
         self.hooks = HookRegistry()
-        for hook in [*(hooks or []), *([session_manager] if session_manager is not None else [])]:
+        for hook in [*checked.hooks(hooks), *([session_manager] if session_manager is not None else [])]:
             self.hooks.add_hook(hook)
         self._conversation: BidiLoop | None = None
-        self._starting = False
+        self._starting: asyncio.Task[None] | None = None
+        self._reader: weakref.ref[Any] | None = None
         self._tracked = False
         # Tools written for Strands look here for answers to their questions; there are none.
         self._interrupt_state = SimpleNamespace(interrupts={}, context={}, activated=False)
@@ -122,7 +134,7 @@ class BidiAgent:
     @property
     def started(self) -> bool:
         """Whether the agent is in a conversation, or about to be."""
-        return self._starting or self._conversation is not None
+        return self._starting is not None or self._conversation is not None
 
     @property
     def open_calls(self) -> Mapping[str, ToolUse]:
@@ -136,18 +148,28 @@ class BidiAgent:
             invocation_state: Passed to every tool and hook of this conversation.
 
         Raises:
-            RuntimeError: If the agent is started already.
+            RuntimeError: If the agent is started already, or stopped before it was connected.
         """
         if self.started:
             raise AgentStateError("the agent is started already; call stop before starting it again")
-        self._starting = True
+        conversation = BidiLoop(self)
+        conversation.conversation.playback.tracked = self._tracked
+        starting = asyncio.create_task(conversation.start(invocation_state), name="backchannel-start")
+        self._starting = starting
         try:
-            conversation = BidiLoop(self)
-            conversation.conversation.playback.tracked = self._tracked
-            await conversation.start(invocation_state)
-            self._conversation = conversation
+            await starting
+        except asyncio.CancelledError:
+            if not starting.cancelled() and starting.exception() is None:
+                await conversation.stop()  # It had just connected.
+            current = asyncio.current_task()
+            if current is None or not current.cancelling():
+                raise AgentStateError("the agent was stopped before it was connected") from None
+            raise
         finally:
-            self._starting = False
+            self._starting = None
+        self._conversation = conversation
+        if self._directory is not None:
+            self._directory.watch()
 
     async def send(self, input_data: BidiInputEvent | str | Mapping[str, Any]) -> None:
         """Send text, audio or an image to the model.
@@ -162,7 +184,7 @@ class BidiAgent:
         """
         conversation = self._running("sending")
         event = input_event(input_data)
-        await self._on_its_loop(conversation, lambda: conversation.send(event))
+        await self._on_its_loop(conversation.loop, lambda: conversation.send(event))
 
     def receive(self) -> AsyncGenerator[BidiOutputEvent, None]:
         """Yield what happens: the model's voice and words, tool calls and results, background tasks, interruptions.
@@ -175,15 +197,43 @@ class BidiAgent:
         conversation = self._running("receiving")
         if asyncio.get_running_loop() is not conversation.loop:
             raise AgentStateError("receive() must be read on the event loop that started the agent")
-        return cast("AsyncGenerator[BidiOutputEvent, None]", conversation.receive())
+        reader = None if self._reader is None else self._reader()
+        if reader is not None and reader.ag_frame is not None:
+            raise AgentStateError(
+                "receive() has a reader already; read the events in one place and share them from there"
+            )
+        events = conversation.receive()
+        self._reader = weakref.ref(events)
+        return cast("AsyncGenerator[BidiOutputEvent, None]", events)
 
     async def stop(self) -> None:
         """End the conversation, wait for what is under way, and close the connection. Safe to call at any time."""
+        starting = self._starting
+        if starting is not None and starting is not asyncio.current_task():
+            await self._on_its_loop(starting.get_loop(), lambda: _cancelled(starting))
         conversation = self._conversation
         if conversation is None:
             return
-        self._conversation = None
-        await self._on_its_loop(conversation, conversation.stop)
+        try:
+            await self._on_its_loop(conversation.loop, conversation.stop)
+        finally:
+            if self._conversation is conversation and conversation.stopped:
+                self._conversation = None
+                if self._directory is not None:
+                    await asyncio.to_thread(self._directory.close)
+
+    @asynccontextmanager
+    async def with_state(self, invocation_state: dict[str, Any]) -> AsyncIterator[BidiAgent]:
+        """Start the agent, and stop it at the end of the block: ``async with agent.with_state({...}):``.
+
+        Args:
+            invocation_state: Passed to every tool and hook of this conversation.
+        """
+        await self.start(invocation_state)
+        try:
+            yield self
+        finally:
+            await self.stop()
 
     async def __aenter__(self, invocation_state: dict[str, Any] | None = None) -> BidiAgent:
         await self.start(invocation_state)
@@ -204,63 +254,24 @@ class BidiAgent:
             inputs: Each is awaited again and again for the next thing to send; StopAsyncIteration ends it.
             outputs: Each is awaited with every event; all at the same time, the next event after that.
             invocation_state: Passed to every tool and hook of this conversation.
+
+        Raises:
+            Exception: The first error of an input, an output, a hook or the model, with the others as its notes.
         """
+        await run_conversation(self, inputs, outputs, invocation_state, lambda: self._running("running"))
 
-        async def read(source: Callable[[], Awaitable[Any]]) -> None:
-            while True:
-                try:
-                    item = await source()
-                except StopAsyncIteration:
-                    return
-                try:
-                    await self.send(item)
-                except Exception:
-                    if self._conversation is not conversation:
-                        return  # Stopped meanwhile; the end of the events ends the run.
-                    raise
+    def take_snapshot(self) -> dict[str, Any]:
+        """Return what the agent remembers, its messages and its state, as JSON."""
+        return take_snapshot(self)
 
-        async def write() -> None:
-            async for event in self.receive():
-                if len(outputs) == 1:
-                    await outputs[0](event)
-                else:
-                    await asyncio.gather(*(output(event) for output in outputs))
+    def load_snapshot(self, snapshot: Mapping[str, Any]) -> None:
+        """Put a snapshot's messages and state in place of the agent's.
 
-        errors: list[BaseException] = []
-        tasks: list[asyncio.Task[None]] = []
-        conversation: BidiLoop | None = None
-        try:
-            await self.start(invocation_state)
-            conversation = self._conversation
-            for channel in [*inputs, *outputs]:
-                if isinstance(channel, BidiInput | BidiOutput):
-                    await channel.start(self)
-            writer = asyncio.create_task(write(), name="backchannel-outputs")
-            readers = {asyncio.create_task(read(source), name="backchannel-input") for source in inputs}
-            tasks = [writer, *readers]
-            pending: set[asyncio.Task[None]] = {writer, *readers}
-            while not writer.done():
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            writer.result()
-        except BaseException as error:  # noqa: BLE001 - raised again below, after everything is stopped
-            errors.append(error)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        stops = [channel.stop for channel in [*inputs, *outputs] if isinstance(channel, BidiInput | BidiOutput)]
-        for stop in [*stops, self.stop]:
-            try:
-                await stop()
-            except Exception as error:  # noqa: BLE001 - every stop is called; the first error is raised below
-                errors.append(error)
-        if errors:
-            first, *others = errors
-            for other in others:
-                if other is not first:
-                    first.add_note(f"also raised while stopping: {type(other).__name__}: {other}")
-            raise first
+        Raises:
+            RuntimeError: If the agent is started.
+            ValueError: If it is not a snapshot that can be used; nothing has changed.
+        """
+        load_snapshot(self, snapshot)
 
     def played(self, response_id: str, samples: int, finished: bool = False) -> None:
         """Report, from any thread, how much of a response the speaker has played.
@@ -275,6 +286,11 @@ class BidiAgent:
         if self._conversation is not None:
             self._conversation.take(Heard(response_id, samples, finished))
 
+    @property
+    def expects_played(self) -> bool:
+        """Whether a player reports positions."""
+        return self._tracked
+
     def expect_played(self, expected: bool = True) -> None:
         """Say that a player will report positions; until then audio counts as heard when it is handed out."""
         self._tracked = expected
@@ -287,11 +303,11 @@ class BidiAgent:
             raise AgentStateError(f"the agent is not started; call start before {doing}")
         return self._conversation
 
-    async def _on_its_loop(self, conversation: BidiLoop, work: Callable[[], Any]) -> None:
-        if asyncio.get_running_loop() is conversation.loop:
+    async def _on_its_loop(self, loop: asyncio.AbstractEventLoop, work: Callable[[], Any]) -> None:
+        if asyncio.get_running_loop() is loop:
             await work()
         else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), conversation.loop))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
 
     def _managers(self) -> list[AsyncToolManager]:
         managers = [tool.manager for tool in self.tool_registry.tools() if isinstance(tool, AsyncTool)]
@@ -308,17 +324,6 @@ class BidiAgent:
             self._conversation.tools_changed()
 
 
-def _identifier(agent_id: str) -> str:
-    if "/" in agent_id or "\\" in agent_id:
-        raise ValueError(f"agent_id {agent_id!r} has a path separator; use another name")
-    return agent_id
-
-
-def _state(state: object) -> AgentState:
-    if state is None:
-        return AgentState()
-    if isinstance(state, AgentState):
-        return state
-    if isinstance(state, dict):
-        return AgentState(state)
-    raise ValueError(f"state must be an AgentState or a dict, not {type(state).__name__}")
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

@@ -31,6 +31,7 @@ from ..commands import (
 )
 from ..events import (
     AnnouncementFailed,
+    AudioDropped,
     AudioHandedOut,
     BidiAudioStreamEvent,
     BidiInterruptionEvent,
@@ -49,7 +50,8 @@ from ..events import (
 )
 from ..messages import Message, Role, ToolUse, tool_pair
 from ..models.realtime import ModelProfile
-from .playback import Playback, sentences
+from .history import task_line
+from .playback import Playback, Response, sentences
 
 __all__ = ["Conversation", "announcement"]
 
@@ -95,6 +97,7 @@ class Conversation:
     _held_results: list[SendResult] = field(default_factory=list)
     _spoken: dict[str, list[Message]] = field(default_factory=dict)
     _unnamed: int = 0
+    _unanswered: bool = False
     _deaf: bool = False
     _commands: list[Command] = field(default_factory=list)
     _now: float = 0.0
@@ -118,6 +121,8 @@ class Conversation:
             case Heard(response_id, samples, finished):
                 if self.playback.played(response_id, samples, finished):
                     self._heard(response_id)
+            case AudioDropped(response_id, samples):
+                self._dropped(response_id, samples)
             case BidiTranscriptStreamEvent():
                 self._transcript(fact)
             case UserSpeechEvent():
@@ -190,13 +195,22 @@ class Conversation:
         """Whether nobody speaks, and nobody is expected to."""
         return not (self.user_speaking or self._generating or self._reply_until is not None or self.playback.active)
 
+    @property
+    def turn_open(self) -> bool:
+        """Whether the user speaks, waits for an answer, or the model is giving one."""
+        return self.user_speaking or self._unanswered or self._generating is not None or self._reply_until is not None
+
+    def tells(self, tasks: tuple[TaskFinished, ...]) -> bool:
+        """Whether an announcement of exactly these tasks is on its way."""
+        return any(telling.tasks is tasks for telling in self._tellings)
+
     # What the model does
 
     def _response_started(self, event: BidiResponseStartEvent) -> None:
         if self._generating not in (None, event.response_id):
             self.playback.completed(str(self._generating))
         self._generating = event.response_id
-        self._reply_until = None
+        self._reply_until, self._unanswered = None, False
         self.playback.get(event.response_id)
         for telling in self._tellings:
             if telling.response_id is None:
@@ -249,7 +263,9 @@ class Conversation:
         if event.stop_reason == "interrupted" and not response.cut:
             self._cut(response_id)
         self.playback.completed(response_id)
-        if not response.cut and response.generated == 0:
+        if response.dropped:
+            self._unheard(response)
+        elif not response.cut and response.generated == 0:
             self._told(response_id)
         self._commands.append(Publish(event))
 
@@ -258,6 +274,7 @@ class Conversation:
         self._commands.append(Publish(event))
         if tool_use["toolUseId"] not in self.open_calls:
             self.open_calls[tool_use["toolUseId"]] = tool_use
+            self._unanswered = False
             self._reply_until = self._now + REPLY_WAIT_S
             self._commands.append(RunTool(tool_use))
 
@@ -267,7 +284,8 @@ class Conversation:
         call, answer = tool_pair(fact.tool_use, fact.event.tool_result)
         self._commands += [AppendMessage(call), AppendMessage(answer)]
         self._commands += [Publish(fact.event), Publish(ToolResultMessageEvent(answer))]
-        self._held_results.append(SendResult(fact.event.tool_result, fact.event.task))
+        if not fact.ends:
+            self._held_results.append(SendResult(fact.event.tool_result, fact.event.task))
 
     # What the user does
 
@@ -287,6 +305,7 @@ class Conversation:
             if self._speaking_until is not None:
                 self.user_speaking, self._speaking_until = False, None
             if event.text:
+                self._unanswered = self._generating is None
                 self._commands.append(AppendMessage({"role": "user", "content": [{"text": event.text}]}))
             if self._generating is None:
                 self._reply_until = self._now + REPLY_WAIT_S
@@ -299,6 +318,7 @@ class Conversation:
     def _typed(self, text: str, role: Role) -> None:
         if self._decides and (self._generating or self.playback.playing):
             self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
+        self._unanswered = True
         self._commands.append(AppendMessage({"role": role, "content": [{"text": text}]}))
         self._reply_until = self._now + REPLY_WAIT_S
 
@@ -346,7 +366,7 @@ class Conversation:
         for response in self.playback.playing:
             if not response.complete:
                 self.playback.completed(response.id)
-        self._generating, self._reply_until = None, None
+        self._generating, self._reply_until, self._unanswered = None, None, False
         self.user_speaking, self._speaking_until = False, None
         self._owe_again([item for item in self._tellings if not self._has_audio(item)])
 
@@ -362,10 +382,20 @@ class Conversation:
         if self.playback.get(response_id).heard > 0:
             self._told(response_id)
 
+    def _dropped(self, response_id: str, samples: int) -> None:
+        if self.playback.known(response_id):
+            self._unheard(self.playback.dropped(response_id, samples))
+
+    def _unheard(self, response: Response) -> None:
+        """If a response is over and nobody heard anything of it, nothing was told in it."""
+        if response.complete and response.generated <= 0:
+            self._owe_again(self._telling_in(response.id))
+
     def _told(self, response_id: str) -> None:
         for telling in self._telling_in(response_id):
             self._tellings.remove(telling)
             self._commands.append(Told(telling.tasks))
+            self._commands.append(AmendMessage(telling.message, "\n".join(map(task_line, telling.tasks))))
 
     def _owe_again(self, tellings: Iterable[_Telling]) -> None:
         for telling in tellings:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -31,17 +30,20 @@ from ..errors import AgentStateError, BidiModelTimeoutError
 from ..events import (
     AnnouncementEvent,
     AnnouncementFailed,
+    AudioDropped,
     AudioHandedOut,
     BidiAudioStreamEvent,
     BidiConnectionCloseEvent,
     BidiConnectionRestartEvent,
     BidiConnectionStartEvent,
+    BidiErrorEvent,
     BidiInputEvent,
     BidiInterruptionEvent,
     BidiTextInputEvent,
     CloseReason,
     ConnectionLost,
     Heard,
+    LateResultEvent,
     PlayerReady,
     ToolFinished,
     ToolResultEvent,
@@ -53,17 +55,25 @@ from ..hooks import (
     BidiAfterInvocationEvent,
     BidiBeforeConnectionRestartEvent,
     BidiBeforeInvocationEvent,
-    BidiHookEvent,
+    BidiHistoryReducedEvent,
     BidiMessageAddedEvent,
+    BidiMessageAmendedEvent,
 )
 from ..hooks import BidiInterruptionEvent as InterruptionHook
-from ..messages import ToolResult, ToolUse
+from ..messages import Message, Messages, ToolResult, ToolSpec, ToolUse
 from ..models.realtime import CancelsResponses, TruncatesResponses, UpdatesTools
+from ..observability import session_telemetry
 from .background import BackgroundTasks
 from .calls import run_with_hooks
 from .conversation import Conversation
+from .gate import HELD_AUDIO_S, AudioDroppedError
+from .history import history_for_model, late_result_text
+from .link import Link
+from .outlet import Outlet
 from .playback import Playback
+from .renewal import Renewal
 from .stream import EventStream
+from .window import ConversationManager
 
 if TYPE_CHECKING:
     from .bidi import BidiAgent
@@ -73,6 +83,8 @@ __all__ = ["BidiLoop"]
 logger = logging.getLogger(__name__)
 
 STOP_TOOL = "stop_conversation"
+RETRY_S = 5.0
+"""How long to wait after a connection could not be made ahead of time, seconds."""
 
 
 class BidiLoop:
@@ -81,28 +93,42 @@ class BidiLoop:
     def __init__(self, agent: BidiAgent) -> None:
         self._agent = agent
         self._loop = asyncio.get_running_loop()
-        self.stream = EventStream(self._loop.time)
         self.conversation = Conversation(agent.profile, Playback(agent.profile.output_rate))
-        self._gate = asyncio.Event()
-        self._closing = False
-        self._connection = 0
+        self.outlet = Outlet(agent.hooks, EventStream(self._loop.time, self._dropped))
+        self._link = Link(agent.model, self, self._deliver, overlaps=agent.profile.overlaps)
+        self._renewal = Renewal(agent.profile.session_limit_s)
         self._connection_id = "unknown"
-        self._calls: dict[str, int] = {}
+        self._calls: dict[str, tuple[int, ToolUse]] = {}
+        self._replayed: set[str] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._outbox: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
-        self._aftermath: deque[BidiHookEvent | TypedEvent] = deque()
-        self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
-        self._wanted_restart = asyncio.Event()
-        self._tools_changed = False
+        self._renewal_timer: asyncio.TimerHandle | None = None
+        self._restarting = False
+        self._reduced_at = 0
+        self._reducing = False
+        self._closing = False
+        self._stopping: asyncio.Task[None] | None = None
         self._state: dict[str, Any] = {}
-        self._background = BackgroundTasks(agent, self._loop, self._feed, self._emit)
+        self._error: Exception | None = None
+        self._telemetry = session_telemetry(agent, self._loop.time())
+        self._background = BackgroundTasks(agent, self._loop, self._feed, self._say)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that this conversation lives on."""
         return self._loop
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens in this conversation."""
+        return self._closing or self.outlet.stream.closed
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` has come to its end."""
+        return self._stopping is not None and self._stopping.done()
 
     # Life
 
@@ -111,60 +137,86 @@ class BidiLoop:
         self._state = {} if invocation_state is None else invocation_state
         try:
             await agent.hooks.invoke_callbacks_async(BidiBeforeInvocationEvent(agent))
-            await agent.model.start(
-                system_prompt=agent.system_prompt, tools=agent.tool_registry.specs(), messages=agent.messages
-            )
-        except BaseException:
+            await self._link.open()
+        except BaseException as error:
             self._closing = True
+            self._observe_end(error)
             with contextlib.suppress(Exception):
                 await agent.model.stop()
             await agent.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(agent))
             raise
-        self._connection = 1
         agent.approvals.connect(self)
-        self._gate.set()
         self._background.watch()
         self._supervisor = asyncio.create_task(self._supervise(), name="backchannel-reader")
         self._spawn(self._send_out(), "backchannel-sender")
 
     async def stop(self) -> None:
-        if self._closing:
+        """End it, whoever asks and however often; everyone waits until it is done, but for its own tools and hooks."""
+        current = asyncio.current_task()
+        inside = current in (*self._work, self._supervisor, self._stopping, self.outlet.pump)
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(current), name="backchannel-stop")
+        elif inside:
             return
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, caller: asyncio.Task[Any] | None) -> None:
         self._closing = True
+        self.outlet.stream.silence()
         self._agent.approvals.disconnect()
         self._background.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._gate.set()
-        current = asyncio.current_task()
-        tasks = [task for task in (self._supervisor, *self._work) if task is not None and task is not current]
+        for timer in (self._timer, self._renewal_timer):
+            if timer is not None:
+                timer.cancel()
+        self._link.gate.fail(AgentStateError("the agent was stopped; call start before sending"))
+        tasks = [task for task in (self._supervisor, *self._work) if task is not None and task is not caller]
         for task in tasks:
             task.cancel()
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self.outlet.close(caller)
         finally:
             try:
                 await self._agent.model.stop()
             finally:
-                self.stream.close()
+                self.outlet.stream.close()
+                self._observe_end(self._error)
                 await self._agent.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(self._agent))
+
+    async def _supervise(self) -> None:
+        try:
+            await self._link.run()
+        except Exception as error:  # noqa: BLE001 - whatever ends the conversation goes to receive()
+            self._error = error
+            self.outlet.stream.fail(error)
+            self._link.gate.fail(
+                AgentStateError(f"the conversation has ended ({type(error).__name__}: {error}); stop the agent first")
+            )
+        else:
+            self._end("complete")
+            self._link.gate.fail(AgentStateError("the conversation has ended: the model closed the connection"))
+
+    def _observe_end(self, error: BaseException | None) -> None:
+        if self._telemetry is not None:
+            self._telemetry.ended(error, self._loop.time())
+
+    def _end(self, reason: CloseReason) -> None:
+        self._say(BidiConnectionCloseEvent(self._connection_id, reason))
+        self.outlet.end()
 
     # In and out
 
     async def send(self, event: BidiInputEvent) -> None:
-        await self._open()
-        if isinstance(event, BidiTextInputEvent):
-            self._feed(UserTextSent(event["text"], event["role"]))
-        await self._agent.model.send(event)
+        await self._link.gate.send(event)
 
     async def receive(self) -> AsyncGenerator[TypedEvent, None]:
         playback = self.conversation.playback
-        while (event := await self.stream.get()) is not None:
+        while (event := await self.outlet.stream.get()) is not None:
             if (
                 isinstance(event, BidiAudioStreamEvent)
                 and event.response_id is not None
                 and not playback.tracked
-                and not self.conversation.handed_out(event)
+                and (self._telemetry is not None or not self.conversation.handed_out(event))
             ):
                 self._feed(AudioHandedOut(event.response_id, event.samples))
             yield event
@@ -175,11 +227,11 @@ class BidiLoop:
 
     def emit(self, event: TypedEvent) -> None:
         """Publish an event that is no fact of the conversation; from any thread."""
-        self._hand_over(self._emit, event)
+        self._hand_over(self.outlet.emit, event)
 
     def fail(self, error: Exception) -> None:
         """Raise an error to the reader of the events; from any thread."""
-        self._hand_over(self.stream.fail, error)
+        self._hand_over(self.outlet.stream.fail, error)
 
     def ask_model(self, event: BidiTextInputEvent) -> None:
         """Send the model a text that is not the user's; from any thread. What cannot be sent is logged."""
@@ -201,51 +253,70 @@ class BidiLoop:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._take_tools)
 
+    def _say(self, event: TypedEvent) -> None:
+        """Publish an event that does not come from the model."""
+        if self._telemetry is not None:
+            self._telemetry.take(event, self._loop.time())
+        self.outlet.emit(event)
+
     # Facts and commands
 
     def _feed(self, fact: object) -> None:
         if self._closing:
             return
-        if isinstance(fact, BidiAudioStreamEvent) and self.conversation.goes_on(fact):
-            self._emit(fact)
+        if self._telemetry is not None:
+            self._telemetry.take(fact, self._loop.time())
+        elif isinstance(fact, BidiAudioStreamEvent) and self.conversation.goes_on(fact):
+            self.outlet.emit(fact)
             return
         if isinstance(fact, BidiConnectionStartEvent):
             self._connection_id = str(fact["connection_id"])
         self._agent.approvals.note(fact)
         self._execute(self.conversation.handle(fact, self._loop.time()))
-        self._restart_when_free()
+        self._rest()
+
+    def _dropped(self, event: BidiAudioStreamEvent) -> None:
+        if event.response_id is not None:
+            # Not at once: the stream is in the middle of taking an event.
+            self._loop.call_soon(self._feed, AudioDropped(event.response_id, event.samples))
 
     def _tick(self) -> None:
         self._timer = None
         self._execute(self.conversation.tick(self._loop.time()))
-        self._restart_when_free()
+        self._rest()
 
     def _execute(self, commands: list[Command]) -> None:
+        model = self._agent.model
         for command in commands:
             match command:
                 case Publish(event, overtakes):
-                    self._publish(event, overtakes)
+                    if overtakes:
+                        self.outlet.overtake(event)
+                    else:
+                        self.outlet.emit(event)
                     if isinstance(event, BidiInterruptionEvent):
                         flushed = [item.response_id for item in commands if isinstance(item, Flush)]
-                        self._hook(InterruptionHook(self._agent, event["reason"], flushed[0] if flushed else None))
+                        self.outlet.hook(
+                            InterruptionHook(self._agent, event["reason"], flushed[0] if flushed else None)
+                        )
                 case AppendMessage(message):
                     self._agent.messages.append(message)
-                    self._hook(BidiMessageAddedEvent(self._agent, message))
+                    self.outlet.hook(BidiMessageAddedEvent(self._agent, message))
                 case AmendMessage(message, text):
                     self._amend(message, text)
                 case RunTool(tool_use):
-                    self._calls[tool_use["toolUseId"]] = self._connection
+                    self._calls[tool_use["toolUseId"]] = (self._link.generation, tool_use)
                     self._spawn(self._run_tool(tool_use), f"backchannel-tool-{tool_use['name']}")
                 case SendResult(result, task):
                     self._outbox.put_nowait(partial(self._send_result, result, task))
                 case Announce(text, tasks):
                     self._outbox.put_nowait(partial(self._announce, text, tasks))
                 case CancelResponse(response_id):
-                    if isinstance(self._agent.model, CancelsResponses):
-                        self._outbox.put_nowait(partial(self._agent.model.cancel_response, response_id))
+                    if isinstance(model, CancelsResponses):
+                        self._order(partial(model.cancel_response, response_id))
                 case Truncate(response_id, samples):
-                    if isinstance(self._agent.model, TruncatesResponses):
-                        self._outbox.put_nowait(partial(self._agent.model.truncate_response, response_id, samples))
+                    if isinstance(model, TruncatesResponses):
+                        self._order(partial(model.truncate_response, response_id, samples))
                 case Flush():
                     pass  # Players flush on the interruption event, which overtakes the audio in the stream.
                 case Told(tasks):
@@ -255,159 +326,152 @@ class BidiLoop:
                         self._timer.cancel()
                     self._timer = self._loop.call_at(at, self._tick)
 
-    def _publish(self, event: TypedEvent, overtakes: bool) -> None:
-        if overtakes:
-            kept = (item for item in self._aftermath if not isinstance(item, BidiAudioStreamEvent))
-            self._aftermath = deque(kept)
-            self.stream.overtake(event)
-        else:
-            self._emit(event)
-
-    def _emit(self, event: TypedEvent) -> None:
-        if self._pumping:
-            self._aftermath.append(event)
-        else:
-            self.stream.put(event)
-
-    def _hook(self, event: BidiHookEvent) -> None:
-        """Call plain callbacks at once; async ones in order, and before the events that come after them."""
-        hooks = self._agent.hooks
-        if not hooks.has_callbacks(type(event)):
-            return
-        if self._pumping or not hooks.is_plain(event):
-            self._aftermath.append(event)
-            if not self._pumping:
-                self._pumping = True
-                self._spawn(self._pump(), "backchannel-hooks")
-            return
-        try:
-            hooks.invoke_callbacks(event)
-        except Exception as error:  # noqa: BLE001 - whatever a user's hook raises goes to receive()
-            self.stream.fail(error)
-
-    async def _pump(self) -> None:
-        try:
-            while self._aftermath:
-                item = self._aftermath.popleft()
-                if isinstance(item, TypedEvent):
-                    self.stream.put(item)
-                else:
-                    await self._agent.hooks.invoke_callbacks_async(item)
-        except Exception as error:  # noqa: BLE001 - whatever a user's hook raises goes to receive()
-            self.stream.fail(error)
-        finally:
-            self._pumping = False
-            for item in self._aftermath:
-                if isinstance(item, TypedEvent):
-                    self.stream.put(item)
-            self._aftermath.clear()
-
-    def _amend(self, message: Any, text: str) -> None:
-        if text:
-            message["content"][0]["text"] = text
-            return
+    def _amend(self, message: Message, text: str) -> None:
         messages = self._agent.messages
         for index in range(len(messages) - 1, -1, -1):
             if messages[index] is message:
-                del messages[index]
-                return
+                break
+        else:
+            return
+        if text:
+            message["content"][0]["text"] = text
+        else:
+            del messages[index]
+        self.outlet.hook(BidiMessageAmendedEvent(self._agent, message, index, removed=not text))
 
-    # The model
+    # The model's connection, as `backchannel.agents.link.LinkOwner`
 
-    async def _supervise(self) -> None:
-        """Read from the model; restart the connection when it asks for that, or tools have changed."""
-        while not self._closing:
-            reading = asyncio.create_task(self._read(), name="backchannel-model")
-            restart = asyncio.create_task(self._wanted_restart.wait())
-            try:
-                await asyncio.wait({reading, restart}, return_when=asyncio.FIRST_COMPLETED)
-                error: BaseException | None = None
-                if reading.done():
-                    error = reading.exception()
-            finally:
-                for task in (reading, restart):
-                    task.cancel()
-                await asyncio.gather(reading, restart, return_exceptions=True)
-            if isinstance(error, BidiModelTimeoutError):
-                if not await self._restart(error):
-                    return
-            elif error is not None:
-                self.stream.fail(error)
-                return
-            elif self._wanted_restart.is_set():
-                if not await self._restart(BidiModelTimeoutError("the tools have changed")):
-                    return
-            else:
-                self._end("complete")
-                return
+    def context(self) -> tuple[str | None, list[ToolSpec], Messages]:
+        agent, calls = self._agent, self.conversation.open_calls
+        form = agent.profile.open_calls
+        self._replayed = set(calls) if form == "call" else set()
+        self._renewal.tools_taken()
+        messages = history_for_model(agent.messages, calls, form)
+        return (
+            agent.system_prompt,
+            agent.tool_registry.specs(),
+            agent.messages if messages == agent.messages else messages,
+        )
 
-    async def _read(self) -> None:
-        busy = 0
-        async for event in self._agent.model.receive():
-            self._feed(event)
-            # A model that never waits must not keep the reader of the stream from its turn.
-            busy = busy + 1 if len(self.stream) > 32 else 0
-            if busy and busy % 32 == 0:
-                await asyncio.sleep(0)
+    def take_event(self, event: TypedEvent) -> bool:
+        self._feed(event)
+        return len(self.outlet.stream) > 32
 
-    async def _restart(self, reason: BidiModelTimeoutError) -> bool:
-        agent = self._agent
-        self._gate.clear()
-        self._wanted_restart.clear()
-        self._tools_changed = False
+    def lost(self) -> None:
         self._feed(ConnectionLost())
-        self._emit(BidiConnectionRestartEvent(reason))
-        failure: Exception | None = None
-        try:
-            await agent.hooks.invoke_callbacks_async(BidiBeforeConnectionRestartEvent(agent, reason))
-            await agent.model.stop()
-            await agent.model.start(
-                agent.system_prompt, agent.tool_registry.specs(), agent.messages, **reason.restart_config
-            )
-            self._connection += 1
-        except Exception as error:  # noqa: BLE001 - told to the hooks and to receive()
-            failure = error
-        try:
-            await agent.hooks.invoke_callbacks_async(BidiAfterConnectionRestartEvent(agent, failure))
-        except Exception as error:  # noqa: BLE001 - whatever a user's hook raises goes to receive()
-            failure = failure or error
+
+    def connected(self) -> None:
+        self._restarting = False
+        self._renewal.connected(self._loop.time())
+        self._watch_limit()
+
+    async def restarting(self, reason: BidiModelTimeoutError) -> None:
+        self._restarting = True
+        self._say(BidiConnectionRestartEvent(reason, self.conversation.turn_open))
+        await self._agent.hooks.invoke_callbacks_async(BidiBeforeConnectionRestartEvent(self._agent, reason))
+
+    async def restarted(self, failure: Exception | None) -> None:
         if failure is not None:
-            self.stream.fail(failure)
-            return False
-        self._gate.set()
-        return True
+            self._restarting = False
+            self._renewal.put_off(self._loop.time(), RETRY_S)
+            self._watch_limit()
+        await self._agent.hooks.invoke_callbacks_async(BidiAfterConnectionRestartEvent(self._agent, failure))
 
-    def _end(self, reason: CloseReason) -> None:
-        self._emit(BidiConnectionCloseEvent(self._connection_id, reason))
-        self.stream.close()
+    def audio_dropped(self, seconds: float) -> None:
+        error = AudioDroppedError(
+            f"{seconds:.1f} s of the user's voice were dropped: the connection to the model was away for longer than "
+            f"the {HELD_AUDIO_S:g} s that are kept"
+        )
+        self._say(BidiErrorEvent(error, {"dropped_s": seconds}))
 
-    async def _open(self) -> None:
-        await self._gate.wait()
-        if self._closing:
-            raise AgentStateError("the agent was stopped; call start before sending")
+    def _watch_limit(self) -> None:
+        if self._renewal_timer is not None:
+            self._renewal_timer.cancel()
+        at = self._renewal.wake_at(self._loop.time())
+        self._renewal_timer = None if at is None or self._closing else self._loop.call_at(at, self._limit_near)
+
+    def _limit_near(self) -> None:
+        self._rest()
+        self._watch_limit()
+
+    def _rest(self) -> None:
+        """Do what waits for the end of a turn."""
+        free = self.conversation.free and not self.conversation.open_calls
+        if not self._restarting:
+            reason = self._renewal.due(self._loop.time(), free=free)
+            if reason is not None:
+                self._link.restart(BidiModelTimeoutError(reason))
+        if free and self._agent.conversation_manager is not None and not self._reducing:
+            count = len(self._agent.messages)
+            if count != self._reduced_at:
+                self._reducing = True
+                self._spawn(self._reduce(self._agent.conversation_manager), "backchannel-memory")
+
+    async def _reduce(self, manager: ConversationManager) -> None:
+        messages = self._agent.messages
+        before = list(messages)
+        try:
+            reduction = await manager.reduce(before)
+            if reduction is None or any(a is not b for a, b in zip(before[: reduction.count], messages, strict=False)):
+                return
+            messages[: reduction.count] = reduction.messages
+            self.outlet.hook(BidiHistoryReducedEvent(self._agent, reduction.count, reduction.messages))
+        except Exception:
+            logger.exception("the history could not be reduced")
+        finally:
+            self._reduced_at = len(messages)
+            self._reducing = False
+
+    async def _deliver(self, event: BidiInputEvent, again: bool) -> None:
+        if not again and isinstance(event, BidiTextInputEvent):
+            self._feed(UserTextSent(event["text"], event["role"]))
+        await self._agent.model.send(event)
+
+    def _order(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have the model do something about a response of this connection."""
+        generation = self._link.generation
+
+        async def order() -> None:
+            if generation == self._link.generation:
+                await work()
+
+        self._outbox.put_nowait(order)
 
     async def _send_out(self) -> None:
         while True:
             item = await self._outbox.get()
-            await self._open()
-            try:
-                await item()
-            except Exception as error:  # noqa: BLE001 - the model's own error goes to receive()
-                self.stream.fail(error)
+            sent = False
+            while not sent:
+                try:
+                    await self._link.gate.opened()
+                except AgentStateError:
+                    return
+                try:
+                    await item()
+                except BidiModelTimeoutError as error:
+                    self._link.gate.close()
+                    self._link.restart(error)
+                    continue
+                except Exception as error:  # noqa: BLE001 - the model's own error goes to receive()
+                    self.outlet.stream.fail(error)
+                sent = True
 
     async def _send_result(self, result: ToolResult, task: Any) -> None:
-        connection = self._calls.pop(result["toolUseId"], self._connection)
-        if connection == self._connection:
-            await self._agent.model.send(ToolResultEvent(result, task=task))
+        call_id, model = result["toolUseId"], self._agent.model
+        generation, tool_use = self._calls[call_id]
+        if generation == self._link.generation or call_id in self._replayed:
+            await model.send(ToolResultEvent(result, task=task))
         else:
-            text = "\n".join(block.get("text", str(block)) for block in result["content"])
-            await self._agent.model.send(
-                BidiTextInputEvent(f"The result of the earlier call {result['toolUseId']} ({result['status']}): {text}")
-            )
+            await model.send(LateResultEvent(late_result_text(tool_use, result), tool_use, result))
+        del self._calls[call_id]
 
     async def _announce(self, text: str, tasks: tuple[Any, ...]) -> None:
+        if not self.conversation.tells(tasks):
+            return
         try:
             await self._agent.model.send(AnnouncementEvent(text, tasks))
+        except BidiModelTimeoutError:
+            raise
         except Exception as error:  # noqa: BLE001 - owed again, and tried again
             logger.warning("the result of %d task(s) could not be sent to the model: %s", len(tasks), error)
             self._feed(AnnouncementFailed(tasks))
@@ -419,33 +483,33 @@ class BidiLoop:
             logger.warning("the model could not be told: %s: %s", error, event["text"])
 
     def _take_tools(self) -> None:
+        if self._closing:
+            return
         self._background.watch()
         model = self._agent.model
         if self._agent.profile.tools == "live" and isinstance(model, UpdatesTools):
             self._outbox.put_nowait(lambda: cast("UpdatesTools", model).update_tools(self._agent.tool_registry.specs()))
         else:
-            self._tools_changed = True
-            self._restart_when_free()
-
-    def _restart_when_free(self) -> None:
-        if self._tools_changed and self.conversation.free and not self.conversation.open_calls:
-            self._wanted_restart.set()
+            self._renewal.tools_changed()
+            self._rest()
 
     # Tools
 
     async def _run_tool(self, tool_use: ToolUse) -> None:
         agent, call_id = self._agent, tool_use["toolUseId"]
-        if tool_use["name"] == STOP_TOOL:
-            self._emit(BidiConnectionCloseEvent(self._connection_id, "user_request"))
-            self.stream.close()
-            return
         try:
-            event = await run_with_hooks(agent, tool_use, self._state, self._emit)
+            event = await run_with_hooks(agent, tool_use, self._state, self.outlet.emit)
         except Exception as error:  # noqa: BLE001 - a raising hook goes to receive()
-            self.stream.fail(error)
+            self.outlet.stream.fail(error)
             return
-        self._feed(ToolFinished({**tool_use, "toolUseId": call_id}, event))
-        self._background.answered(call_id, acknowledged=event.task is not None)
+        # Seed 001 goes by the name, also without such a tool; one that failed or was refused ends nothing.
+        ends = tool_use["name"] == STOP_TOOL and (
+            event.tool_result["status"] == "success" or agent.tool_registry.get(STOP_TOOL) is None
+        )
+        self._feed(ToolFinished({**tool_use, "toolUseId": call_id}, event, ends))
+        self._background.answered(call_id, event.task)
+        if ends:
+            self._end("user_request")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

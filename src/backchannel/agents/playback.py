@@ -29,6 +29,7 @@ class Response:
     finished: bool = False
     cut: bool = False
     stalled: bool = False
+    dropped: bool = False
 
     @property
     def playing(self) -> bool:
@@ -108,6 +109,14 @@ class Playback:
         if not self.tracked:
             response.heard = min(response.heard + samples, response.generated)
         return True
+
+    def dropped(self, response_id: str, samples: int) -> Response:
+        """Audio was given up on its way to the player; what is left of the response may still be heard."""
+        response = self.get(response_id)
+        response.dropped = True
+        response.generated = max(response.heard, response.generated - samples)
+        self._settle(response)
+        return response
 
     def completed(self, response_id: str) -> None:
         """The model will send no more of a response."""

@@ -25,10 +25,16 @@ class EventStream:
 
     Args:
         clock: Seconds, monotonic.
+        dropped: Called with audio that is given up because the reader is behind.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        dropped: Callable[[BidiAudioStreamEvent], object] = lambda _: None,
+    ) -> None:
         self._clock = clock
+        self._dropped = dropped
         self._events: deque[tuple[float, TypedEvent]] = deque()
         self._error: BaseException | None = None
         self._closed = False
@@ -36,6 +42,11 @@ class EventStream:
 
     def __len__(self) -> int:
         return len(self._events)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the reader gets no more than what is queued."""
+        return self._closed or self._error is not None
 
     def put(self, event: TypedEvent) -> None:
         """Add an event at the end."""
@@ -62,6 +73,10 @@ class EventStream:
         self._events = kept
         self._wake()
         return dropped
+
+    def silence(self) -> None:
+        """Drop all audio that was not read yet."""
+        self._events = deque(item for item in self._events if not isinstance(item[1], BidiAudioStreamEvent))
 
     def fail(self, error: BaseException) -> None:
         """Raise ``error`` to the reader after the events that are queued; the first error wins."""
@@ -104,6 +119,7 @@ class EventStream:
     def _shed(self, now: float) -> None:
         kept = deque(item for item in self._events if not _expendable(item[1]))
         dropped = len(self._events) - len(kept)
+        lost = [event for _, event in self._events if isinstance(event, BidiAudioStreamEvent)]
         if dropped:
             error = ReaderBehindError(
                 f"the reader of receive() is more than {BEHIND_S:.0f} s behind: {dropped} audio chunks and partial "
@@ -111,6 +127,8 @@ class EventStream:
             )
             kept.append((now, BidiErrorEvent(error, {"dropped": dropped})))
         self._events = deque((now, event) for _, event in kept)
+        for event in lost:
+            self._dropped(event)
 
 
 def _expendable(event: TypedEvent) -> bool:

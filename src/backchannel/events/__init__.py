@@ -10,6 +10,7 @@ from __future__ import annotations
 from .base import TypedEvent
 from .facts import (
     AnnouncementFailed,
+    AudioDropped,
     AudioHandedOut,
     ConnectionLost,
     Heard,
@@ -30,6 +31,7 @@ from .inputs import (
     BidiImageInputEvent,
     BidiInputEvent,
     BidiTextInputEvent,
+    LateResultEvent,
     input_event,
 )
 from .outputs import (
@@ -68,6 +70,7 @@ __all__ = [
     "ApprovalAnswerEvent",
     "ApprovalQuestionEvent",
     "ApprovalRequestEvent",
+    "AudioDropped",
     "AudioFormat",
     "AudioHandedOut",
     "BidiAudioInputEvent",
@@ -90,6 +93,7 @@ __all__ = [
     "ConnectionLost",
     "Heard",
     "InterruptionReason",
+    "LateResultEvent",
     "PlayerReady",
     "SampleRate",
     "StopReason",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnnouncementFailed",
+    "AudioDropped",
     "AudioHandedOut",
     "ConnectionLost",
     "Heard",
@@ -45,6 +46,14 @@ class AudioHandedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioDropped:
+    """Audio of a response was given up before a reader took it; nobody will hear it."""
+
+    response_id: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class AnnouncementFailed:
     """The model did not take an announcement; its tasks are owed again."""
 
@@ -71,10 +80,11 @@ class UserTextSent:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A call that the model made has its result."""
+    """A call that the model made has its result; with ``ends`` it ends the conversation and is not sent."""
 
     tool_use: ToolUse
     event: ToolResultEvent
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

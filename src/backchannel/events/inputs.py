@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, TypeAlias, get_args
 
 from ..errors import InvalidInputError
-from ..messages import Role, ToolUse
+from ..messages import Role, ToolResult, ToolUse
 from .base import AudioEvent, TypedEvent
 from .facts import TaskFinished
 from .values import (
@@ -32,6 +32,7 @@ __all__ = [
     "BidiImageInputEvent",
     "BidiInputEvent",
     "BidiTextInputEvent",
+    "LateResultEvent",
     "input_event",
 ]
 
@@ -103,6 +104,20 @@ class ApprovalQuestionEvent(BidiTextInputEvent):
         self.approval_id = approval_id
         self.question = question
         self.tool_use = tool_use
+
+
+class LateResultEvent(BidiTextInputEvent):
+    """The result of a call that an earlier connection made, told to this one as text.
+
+    A model that can use more than the text finds the call and its result in ``tool_use`` and ``tool_result``.
+    """
+
+    __slots__ = ("tool_result", "tool_use")
+
+    def __init__(self, text: str, tool_use: ToolUse, tool_result: ToolResult) -> None:
+        super().__init__(text)
+        self.tool_use = tool_use
+        self.tool_result = tool_result
 
 
 class BidiAudioInputEvent(AudioEvent):

@@ -15,6 +15,7 @@ __all__ = [
     "BidiModelTimeoutError",
     "CancelsResponses",
     "ModelProfile",
+    "RenewsConnection",
     "TruncatesResponses",
     "UpdatesTools",
     "profile_of",
@@ -34,7 +35,10 @@ class ModelProfile:
             agent, from the model's `UserSpeechEvent`.
         tools: New tools during a conversation: ``live`` (`UpdatesTools`) or by a ``restart``.
         reads_text: Whether text may be sent during a conversation.
-        session_limit_s: How long a connection lives, seconds; None for ever.
+        session_limit_s: How long a connection lives, seconds; None for ever. The agent makes a new one ahead of it.
+        open_calls: How a new connection is told of calls that run on: as ``call`` (a call without a result in the
+            history; its result is sent later under its id), or as a ``note`` in words (and its result as text).
+        overlaps: Whether a new connection can be made before the old one is given up (`RenewsConnection`).
     """
 
     name: str = "model"
@@ -45,6 +49,8 @@ class ModelProfile:
     tools: Literal["live", "restart"] = "restart"
     reads_text: bool = True
     session_limit_s: float | None = None
+    open_calls: Literal["note", "call"] = "note"
+    overlaps: bool = False
 
 
 @runtime_checkable
@@ -92,6 +98,23 @@ class TruncatesResponses(Protocol):
     """A model that can be told how much of a response was heard, in samples at its output rate."""
 
     async def truncate_response(self, response_id: str, samples: int) -> None: ...
+
+
+@runtime_checkable
+class RenewsConnection(Protocol):
+    """A model that can make its next connection while it has one (``profile.overlaps``).
+
+    ``renew`` takes what ``start`` takes. When it returns, ``send`` and a new ``receive`` are those of the new
+    connection and the old one is closed; if it raises, the old one goes on.
+    """
+
+    async def renew(
+        self,
+        system_prompt: str | None = None,
+        tools: list[ToolSpec] | None = None,
+        messages: Messages | None = None,
+        **kwargs: Any,
+    ) -> None: ...
 
 
 def profile_of(model: object) -> ModelProfile:

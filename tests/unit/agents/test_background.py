@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backchannel import AsyncToolManager, BidiAgent, async_tool
+from backchannel import AsyncToolManager, BidiAgent, async_tool, tool
 from backchannel.events import TypedEvent
 from backchannel.models.realtime import ModelProfile
 from backchannel.models.scripted import (
@@ -284,3 +284,35 @@ async def test_asking_for_a_finished_task_does_not_tell_its_result_twice(manager
         await until(lambda: any("comes next" in str(event) for event in model.sent))
         reading.cancel()
     assert not any("the secret" in str(event) for event in model.sent)
+
+
+async def test_a_model_that_uses_an_id_twice_is_still_told_the_first_result(manager):
+    release = threading.Event()
+
+    @async_tool(manager)
+    def research(topic: str) -> str:
+        """Research a topic."""
+        release.wait(10)
+        return f"Findings about {topic}."
+
+    @tool
+    async def clock() -> str:
+        """Tell the time."""
+        return "noon"
+
+    model = ScriptedModel(
+        call("research", {"topic": "solar power"}, "same"),
+        expect_result("solar power", tool_use_id="same"),
+        call("clock", {}, "same"),
+        expect_result("noon", tool_use_id="same"),
+        expect_announcement("Findings about solar power."),
+        say("It is done."),
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[research, clock]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: len(model.sent) == 2)
+        release.set()
+        await until(lambda: manager.tasks[0].delivered)
+        reading.cancel()
+    model.check()

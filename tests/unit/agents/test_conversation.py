@@ -25,6 +25,8 @@ from backchannel.commands import (
 )
 from backchannel.events import (
     AnnouncementFailed,
+    AudioDropped,
+    AudioHandedOut,
     BidiAudioStreamEvent,
     BidiInterruptionEvent,
     BidiResponseCompleteEvent,
@@ -374,6 +376,36 @@ def test_a_result_that_nobody_played_is_owed_again_when_the_user_speaks_first():
     assert of(Flush, commands) == [Flush("r")]
     machine.handle(UserSpeechEvent(False), 62.0)
     assert len(of(Announce, machine.tick(62.0 + REPLY_WAIT_S))) == 1
+
+
+def test_a_result_whose_audio_never_reached_the_player_is_owed_again():
+    machine = conversation(tracked=False)
+    machine.handle(finished(), 0.0)
+    for fact in (BidiResponseStartEvent("r1"), audio("r1", 400), BidiResponseCompleteEvent("r1", "complete")):
+        machine.handle(fact, 1.0)
+    commands = machine.handle(AudioDropped("r1", 400), 30.0)
+    assert [type(command) for command in commands if isinstance(command, (Told, Announce))] == [Announce]
+
+
+def test_a_result_that_was_dropped_while_it_was_generated_is_owed_again_at_its_end():
+    machine = conversation(tracked=False)
+    machine.handle(finished(), 0.0)
+    for fact in (BidiResponseStartEvent("r1"), audio("r1", 400), AudioDropped("r1", 400)):
+        assert not [command for command in machine.handle(fact, 1.0) if isinstance(command, (Told, Announce))]
+    commands = machine.handle(BidiResponseCompleteEvent("r1", "complete"), 2.0)
+    assert [type(command) for command in commands if isinstance(command, (Told, Announce))] == [Announce]
+
+
+def test_a_result_that_was_dropped_in_part_was_told():
+    machine = conversation(tracked=False)
+    machine.handle(finished(), 0.0)
+    for fact in (BidiResponseStartEvent("r1"), audio("r1", 400), audio("r1", 400)):
+        machine.handle(fact, 1.0)
+    assert any(isinstance(command, Told) for command in machine.handle(AudioHandedOut("r1", 400), 1.0))
+    machine.handle(AudioDropped("r1", 400), 30.0)
+    machine.handle(BidiResponseCompleteEvent("r1", "complete"), 30.0)
+    assert machine.owed == []
+    assert machine.free
 
 
 def test_the_announcement_names_id_tool_arguments_outcome_and_time():

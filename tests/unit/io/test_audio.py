@@ -359,7 +359,7 @@ async def main():
 
 asyncio.run(main())
 model.check()
-print(heard, agent.messages[-1]["content"][0]["text"])
+print(heard, agent.messages[-3]["content"][0]["text"])
 """
 
 REFUSALS = """

@@ -27,6 +27,7 @@ from ...events import (
     BidiResponseStartEvent,
     BidiTextInputEvent,
     BidiTranscriptStreamEvent,
+    LateResultEvent,
     StopReason,
     ToolResultEvent,
     ToolUseStreamEvent,
@@ -157,6 +158,8 @@ class LocalModel:
                 link.think(lambda: link.announce(content))
             case ApprovalQuestionEvent():
                 link.think(lambda: link.approve(content))
+            case LateResultEvent():
+                link.think(lambda: link.late(content))
             case BidiTextInputEvent():
                 if content.role == "user":
                     link.think(lambda: link.read(content.text))
@@ -358,6 +361,11 @@ class _Link:
 
     async def announce(self, event: AnnouncementEvent) -> list[Move]:
         return await self._mind.announce(event) if self._mind is not None else self._dialogue.announce(event)
+
+    async def late(self, event: LateResultEvent) -> list[Move]:
+        if self._mind is not None:
+            return await self._mind.announce(AnnouncementEvent(event.text, ()))
+        return self._dialogue.result(ToolResultEvent(event.tool_result))
 
     async def approve(self, event: ApprovalQuestionEvent) -> list[Move]:
         return await self._mind.announce(event) if self._mind is not None else self._dialogue.approve(event)
