@@ -411,7 +411,7 @@ class BidiLoop:
         messages = self._agent.messages
         before = list(messages)
         try:
-            reduction = await manager.reduce(before)
+            reduction = await manager.reduce(messages)
             if reduction is None or any(a is not b for a, b in zip(before[: reduction.count], messages, strict=False)):
                 return
             messages[: reduction.count] = reduction.messages

@@ -347,9 +347,8 @@ async def test_sends_from_another_loop_arrive():
 
         thread = threading.Thread(target=other)
         thread.start()
-        while not model.sent:
+        while thread.is_alive():
             await asyncio.sleep(0.01)
-        thread.join()
         assert model.sent[0]["text"] == "from afar"
 
 
