@@ -36,7 +36,9 @@ def look_up(place: int) -> str:
 class ToolStorm:
     """``calls`` in one response, of an async function and of a plain one, which both do nothing.
 
-    They come one after the other, as from OpenAI and Nova Sonic; and in one message, as from Gemini.
+    They come one after the other, as from OpenAI and Nova Sonic; and in one message, as from Gemini. Calls of one
+    message the peer answers all together, after the last of them, with one message in its history; ours each at once
+    with messages of its own. That is more work for an earlier answer: shown, but without a target.
     """
 
     calls: int = 500
@@ -61,7 +63,8 @@ class ToolStorm:
                 times[side.name].append(asyncio.run(_per_call(side, tool, self.calls, together=together)))
         ours, peer = pair
         what = f"{self.calls} calls at once, {what}: one of them"
-        return Figure(what, "µs", times[ours.name], times[peer.name], peer.name, Target(0.5, ratio=True))
+        target = None if together else Target(0.5, ratio=True)
+        return Figure(what, "µs", times[ours.name], times[peer.name], peer.name, target)
 
 
 async def _per_call(side: Side, tool: Callable[..., Any], calls: int, *, together: bool) -> float:
