@@ -50,7 +50,7 @@ from ..events import (
 )
 from ..messages import Message, Role, ToolUse, tool_pair
 from ..models.realtime import ModelProfile
-from .history import task_line
+from .history import ENDINGS, task_line
 from .playback import Playback, Response, sentences
 
 __all__ = ["Conversation", "announcement"]
@@ -248,7 +248,7 @@ class Conversation:
             return
         if response_id is not None and (not event.is_final or not self.playback.get(response_id).marks):
             self.playback.said(response_id, event.delta.get("text") or event.text)
-        if event.is_final and event.text:
+        if event.is_final and event.text.strip():
             message: Message = {"role": "assistant", "content": [{"text": event.text}]}
             self._commands.append(AppendMessage(message))
             if response_id is not None:
@@ -304,7 +304,7 @@ class Conversation:
         if event.is_final:
             if self._speaking_until is not None:
                 self.user_speaking, self._speaking_until = False, None
-            if event.text:
+            if event.text.strip():
                 self._unanswered = self._generating is None
                 self._commands.append(AppendMessage({"role": "user", "content": [{"text": event.text}]}))
             if self._generating is None:
@@ -319,7 +319,8 @@ class Conversation:
         if self._decides and (self._generating or self.playback.playing):
             self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
         self._unanswered = True
-        self._commands.append(AppendMessage({"role": role, "content": [{"text": text}]}))
+        if text.strip():
+            self._commands.append(AppendMessage({"role": role, "content": [{"text": text}]}))
         self._reply_until = self._now + REPLY_WAIT_S
 
     # Interruptions
@@ -460,14 +461,6 @@ class Conversation:
         self._commands += [AppendMessage(message), Announce(text, tasks)]
 
 
-_ENDED: dict[str, str] = {
-    "done": "is done",
-    "failed": "has failed",
-    "cancelled": "was cancelled",
-    "timed_out": "ran out of time",
-}
-
-
 def announcement(tasks: Iterable[TaskFinished]) -> str:
     """Return the text that tells a model of finished tasks: id, tool, arguments, outcome, elapsed time."""
     lines = []
@@ -477,7 +470,7 @@ def announcement(tasks: Iterable[TaskFinished]) -> str:
         again = " You may have said this already; if so, say nothing." if task.perhaps_told else ""
         lines.append(
             f"Background task {task.number} (id {task.task_id}), {task.tool_name}({call}), "
-            f"{_ENDED.get(task.status, task.status)} after {task.elapsed_s:.1f} s.{again}\n"
+            f"{ENDINGS.get(task.status, task.status)} after {task.elapsed_s:.1f} s.{again}\n"
             f"{'Error' if task.status in ('failed', 'timed_out') else 'Result'}: {task.text}"
         )
     return "\n\n".join(lines) + "\n\nTell the user now, briefly, in your own words. Do not call the tool again for it."

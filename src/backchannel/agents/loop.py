@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from ..commands import (
     AmendMessage,
@@ -28,8 +27,6 @@ from ..commands import (
 )
 from ..errors import AgentStateError, BidiModelTimeoutError
 from ..events import (
-    AnnouncementEvent,
-    AnnouncementFailed,
     AudioDropped,
     AudioHandedOut,
     BidiAudioStreamEvent,
@@ -43,10 +40,8 @@ from ..events import (
     CloseReason,
     ConnectionLost,
     Heard,
-    LateResultEvent,
     PlayerReady,
     ToolFinished,
-    ToolResultEvent,
     TypedEvent,
     UserTextSent,
 )
@@ -60,15 +55,15 @@ from ..hooks import (
     BidiMessageAmendedEvent,
 )
 from ..hooks import BidiInterruptionEvent as InterruptionHook
-from ..messages import Message, Messages, ToolResult, ToolSpec, ToolUse
-from ..models.realtime import CancelsResponses, TruncatesResponses, UpdatesTools
+from ..messages import Message, Messages, ToolSpec, ToolUse
 from ..observability import session_telemetry
 from .background import BackgroundTasks
 from .calls import run_with_hooks
 from .conversation import Conversation
 from .gate import HELD_AUDIO_S, AudioDroppedError
-from .history import history_for_model, late_result_text
+from .history import history_for_model
 from .link import Link
+from .outbox import Outbox
 from .outlet import Outlet
 from .playback import Playback
 from .renewal import Renewal
@@ -96,13 +91,11 @@ class BidiLoop:
         self.conversation = Conversation(agent.profile, Playback(agent.profile.output_rate))
         self.outlet = Outlet(agent.hooks, EventStream(self._loop.time, self._dropped))
         self._link = Link(agent.model, self, self._deliver, overlaps=agent.profile.overlaps)
+        self._outbox = Outbox(agent.model, self._link, self.conversation, self._feed, self.outlet.stream.fail)
         self._renewal = Renewal(agent.profile.session_limit_s)
         self._connection_id = "unknown"
-        self._calls: dict[str, tuple[int, ToolUse]] = {}
-        self._replayed: set[str] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
-        self._outbox: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._renewal_timer: asyncio.TimerHandle | None = None
         self._restarting = False
@@ -148,7 +141,7 @@ class BidiLoop:
         agent.approvals.connect(self)
         self._background.watch()
         self._supervisor = asyncio.create_task(self._supervise(), name="backchannel-reader")
-        self._spawn(self._send_out(), "backchannel-sender")
+        self._spawn(self._outbox.run(), "backchannel-sender")
 
     async def stop(self) -> None:
         """End it, whoever asks and however often; everyone waits until it is done, but for its own tools and hooks."""
@@ -235,7 +228,7 @@ class BidiLoop:
 
     def ask_model(self, event: BidiTextInputEvent) -> None:
         """Send the model a text that is not the user's; from any thread. What cannot be sent is logged."""
-        self._hand_over(self._outbox.put_nowait, partial(self._ask_model, event))
+        self._hand_over(self._outbox.ask, event)
 
     def _hand_over(self, work: Callable[..., object], *arguments: Any) -> None:
         try:
@@ -286,7 +279,6 @@ class BidiLoop:
         self._rest()
 
     def _execute(self, commands: list[Command]) -> None:
-        model = self._agent.model
         for command in commands:
             match command:
                 case Publish(event, overtakes):
@@ -305,18 +297,16 @@ class BidiLoop:
                 case AmendMessage(message, text):
                     self._amend(message, text)
                 case RunTool(tool_use):
-                    self._calls[tool_use["toolUseId"]] = (self._link.generation, tool_use)
+                    self._outbox.called(tool_use)
                     self._spawn(self._run_tool(tool_use), f"backchannel-tool-{tool_use['name']}")
                 case SendResult(result, task):
-                    self._outbox.put_nowait(partial(self._send_result, result, task))
+                    self._outbox.result(result, task)
                 case Announce(text, tasks):
-                    self._outbox.put_nowait(partial(self._announce, text, tasks))
+                    self._outbox.announce(text, tasks)
                 case CancelResponse(response_id):
-                    if isinstance(model, CancelsResponses):
-                        self._order(partial(model.cancel_response, response_id))
+                    self._outbox.cancel_response(response_id)
                 case Truncate(response_id, samples):
-                    if isinstance(model, TruncatesResponses):
-                        self._order(partial(model.truncate_response, response_id, samples))
+                    self._outbox.truncate_response(response_id, samples)
                 case Flush():
                     pass  # Players flush on the interruption event, which overtakes the audio in the stream.
                 case Told(tasks):
@@ -344,7 +334,7 @@ class BidiLoop:
     def context(self) -> tuple[str | None, list[ToolSpec], Messages]:
         agent, calls = self._agent, self.conversation.open_calls
         form = agent.profile.open_calls
-        self._replayed = set(calls) if form == "call" else set()
+        self._outbox.replayed(calls if form == "call" else ())
         self._renewal.tools_taken()
         messages = history_for_model(agent.messages, calls, form)
         return (
@@ -427,69 +417,12 @@ class BidiLoop:
             self._feed(UserTextSent(event["text"], event["role"]))
         await self._agent.model.send(event)
 
-    def _order(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Have the model do something about a response of this connection."""
-        generation = self._link.generation
-
-        async def order() -> None:
-            if generation == self._link.generation:
-                await work()
-
-        self._outbox.put_nowait(order)
-
-    async def _send_out(self) -> None:
-        while True:
-            item = await self._outbox.get()
-            sent = False
-            while not sent:
-                try:
-                    await self._link.gate.opened()
-                except AgentStateError:
-                    return
-                try:
-                    await item()
-                except BidiModelTimeoutError as error:
-                    self._link.gate.close()
-                    self._link.restart(error)
-                    continue
-                except Exception as error:  # noqa: BLE001 - the model's own error goes to receive()
-                    self.outlet.stream.fail(error)
-                sent = True
-
-    async def _send_result(self, result: ToolResult, task: Any) -> None:
-        call_id, model = result["toolUseId"], self._agent.model
-        generation, tool_use = self._calls[call_id]
-        if generation == self._link.generation or call_id in self._replayed:
-            await model.send(ToolResultEvent(result, task=task))
-        else:
-            await model.send(LateResultEvent(late_result_text(tool_use, result), tool_use, result))
-        del self._calls[call_id]
-
-    async def _announce(self, text: str, tasks: tuple[Any, ...]) -> None:
-        if not self.conversation.tells(tasks):
-            return
-        try:
-            await self._agent.model.send(AnnouncementEvent(text, tasks))
-        except BidiModelTimeoutError:
-            raise
-        except Exception as error:  # noqa: BLE001 - owed again, and tried again
-            logger.warning("the result of %d task(s) could not be sent to the model: %s", len(tasks), error)
-            self._feed(AnnouncementFailed(tasks))
-
-    async def _ask_model(self, event: BidiTextInputEvent) -> None:
-        try:
-            await self._agent.model.send(event)
-        except Exception as error:  # noqa: BLE001 - the user can be asked without the model
-            logger.warning("the model could not be told: %s: %s", error, event["text"])
-
     def _take_tools(self) -> None:
         if self._closing:
             return
         self._background.watch()
-        model = self._agent.model
-        if self._agent.profile.tools == "live" and isinstance(model, UpdatesTools):
-            self._outbox.put_nowait(lambda: cast("UpdatesTools", model).update_tools(self._agent.tool_registry.specs()))
-        else:
+        agent = self._agent
+        if agent.profile.tools != "live" or not self._outbox.update_tools(agent.tool_registry.specs):
             self._renewal.tools_changed()
             self._rest()
 

@@ -96,7 +96,8 @@ def result_of(tool_use_id: str, value: object) -> ToolResult:
         content = value.get("content")
         if isinstance(content, list) and all(isinstance(block, Mapping) for block in content):
             return {"toolUseId": tool_use_id, "status": value["status"], "content": content}
-    return {"toolUseId": tool_use_id, "status": "success", "content": [{"text": text_of(value) or '""'}]}
+    text = text_of(value)
+    return {"toolUseId": tool_use_id, "status": "success", "content": [{"text": text if text.strip() else '""'}]}
 
 
 def error_event(tool_use_id: str, error: BaseException | str) -> ToolResultEvent:
