@@ -41,6 +41,11 @@ def display(cell: Cell) -> dict[str, str]:
     return dict(data[0])
 
 
+def test_a_tool_of_a_cell_may_want_to_be_confirmed(reloaded: FrontEnd) -> None:
+    assert reloaded.run(TRAIN.replace("%%async_tool", "%%async_tool --confirm"), cell="declares").error == ""
+    assert reloaded.run("print(train.confirm)").text == "True\n"
+
+
 def test_a_cell_becomes_a_tool_and_shows_its_runs_in_place_and_in_the_file(notebook: FrontEnd) -> None:
     cell = notebook.run(TRAIN, cell="declares")
     assert (cell.text, cell.error) == ("", "")

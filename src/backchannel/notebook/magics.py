@@ -44,6 +44,7 @@ _TOOL.add_argument("--name")
 _TOOL.add_argument("--timeout", type=float)
 _TOOL.add_argument("--announce", choices=("when_free", "at_once", "never"), default="when_free")
 _TOOL.add_argument("--workers", type=int)
+_TOOL.add_argument("--confirm", action="store_true")
 _TALK = _Options("%talk")
 _TALK.add_argument("agent", nargs="?")
 _TALK.add_argument("--model")
@@ -95,6 +96,7 @@ class BackchannelMagics(Magics):
         --timeout SECONDS  after which a run has failed
         --announce WHEN    when the voice tells a result: when_free (default), at_once, never
         --workers N        how many runs of this tool go on at the same time; more of them wait
+        --confirm          a model's call waits for your yes, in the widget or by voice
         """
         try:
             tool = self._declare(line, cell)
@@ -216,7 +218,7 @@ class BackchannelMagics(Magics):
         if isinstance(function, AsyncTool):
             return function
         name = options.name or function.__name__
-        settings: dict[str, Any] = {"name": name, "announce": options.announce}
+        settings: dict[str, Any] = {"name": name, "announce": options.announce, "confirm": options.confirm}
         if options.timeout is not None:
             settings["timeout"] = options.timeout
         if options.workers is not None:

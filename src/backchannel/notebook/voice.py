@@ -275,6 +275,8 @@ class Voice:
                 self._post(self._captions.note(f"Error: {event.message}"))
             case BidiConnectionRestartEvent():
                 self._machine.reconnecting(event.message)
+                if event.turn_interrupted:
+                    self._post(self._captions.note("The connection was made anew. Without an answer, say it again."))
             case BidiConnectionStartEvent():
                 self._machine.connected()
             case _:

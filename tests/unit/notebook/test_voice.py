@@ -461,6 +461,9 @@ async def test_a_restart_and_an_error_are_shown_and_it_goes_on() -> None:
     await talk.claimed()
     await talk.say(BidiConnectionRestartEvent(TimeoutError("eight minutes are over")))
     assert (talk.states[-1], talk.ops("state")[-1]["detail"]) == ("reconnecting", "eight minutes are over")
+    assert talk.ops("caption") == []
+    await talk.say(BidiConnectionRestartEvent(TimeoutError("again"), turn_interrupted=True))
+    assert "say it again" in talk.ops("caption")[-1]["text"]
     await talk.say(BidiConnectionStartEvent("c2", "fake"), BidiErrorEvent(ValueError("odd")))
     assert talk.states[-1] == "listening"
     assert talk.ops("caption")[-1]["text"] == "Error: odd"
