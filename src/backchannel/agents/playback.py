@@ -35,10 +35,6 @@ class Response:
     def playing(self) -> bool:
         return not (self.finished or self.cut)
 
-    @property
-    def active(self) -> bool:
-        return self.playing and not self.stalled
-
 
 class Playback:
     """Tracks every response from its first sample to the last one that was heard.
@@ -52,6 +48,7 @@ class Playback:
         self.rate = rate
         self.tracked = tracked
         self._responses: dict[str, Response] = {}
+        self._playing: list[Response] = []
 
     def get(self, response_id: str) -> Response:
         """Return the response, known from now on."""
@@ -60,6 +57,7 @@ class Playback:
             response = self._responses[response_id] = Response(response_id)
             while len(self._responses) > 32:
                 del self._responses[next(iter(self._responses))]
+            self._sort_out()
         return response
 
     def known(self, response_id: str) -> bool:
@@ -68,12 +66,12 @@ class Playback:
     @property
     def playing(self) -> list[Response]:
         """The responses that are still generated or played, oldest first."""
-        return [response for response in self._responses.values() if response.playing]
+        return self._playing
 
     @property
     def active(self) -> list[Response]:
         """Those of them that somebody really generates or plays; the others wait for a player to come back."""
-        return [response for response in self._responses.values() if response.active]
+        return [response for response in self._playing if not response.stalled]
 
     @property
     def remaining_s(self) -> float:
@@ -92,6 +90,7 @@ class Playback:
         response.stalled = False
         if response.finished:
             response.complete = response.finished = False
+            self._sort_out()
 
     def goes_on(self, response_id: str, samples: int) -> bool:
         """The model sent more of a response that is being spoken; False if it is not, and nothing was counted."""
@@ -140,6 +139,7 @@ class Playback:
         response.heard = max(response.heard, min(samples, response.generated))
         if finished and response.complete:
             response.finished = True
+            self._sort_out()
         self._settle(response)
         return (response.heard, response.finished) != before
 
@@ -149,11 +149,13 @@ class Playback:
             response.complete = True
             response.stalled = response.heard < response.generated
             response.finished = not response.stalled
+        self._sort_out()
 
     def cut(self, response_id: str) -> Response:
         """The response was interrupted; nothing more of it is heard."""
         response = self.get(response_id)
         response.cut = True
+        self._sort_out()
         return response
 
     def heard_sentences(self, response_id: str) -> list[str]:
@@ -197,3 +199,8 @@ class Playback:
     def _settle(self, response: Response) -> None:
         if response.complete and response.heard >= response.generated:
             response.finished = True
+            self._sort_out()
+
+    def _sort_out(self) -> None:
+        # A new list each time: callers change responses while they go through the old one.
+        self._playing = [response for response in self._responses.values() if response.playing]
