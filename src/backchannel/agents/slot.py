@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar, Token
 
 from ..tools import ToolExecutor
@@ -16,7 +16,7 @@ class Slot:
 
     def __init__(self, executor: ToolExecutor) -> None:
         self._executor = executor
-        self._held: AsyncExitStack | None = None
+        self._held: AbstractAsyncContextManager[None] | None = None
         self._token: Token[Slot | None] | None = None
 
     async def __aenter__(self) -> None:
@@ -31,15 +31,15 @@ class Slot:
     async def take(self) -> None:
         """Wait for a place, if there is none yet."""
         if self._held is None:
-            stack = AsyncExitStack()
-            await stack.enter_async_context(self._executor.slot())
-            self._held = stack
+            place = self._executor.slot()
+            await place.__aenter__()
+            self._held = place
 
     async def leave(self) -> bool:
         """Give up the place; returns whether there was one."""
         held, self._held = self._held, None
         if held is not None:
-            await held.aclose()
+            await held.__aexit__(None, None, None)
         return held is not None
 
 

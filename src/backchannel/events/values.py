@@ -41,6 +41,10 @@ RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 _FORMATS: tuple[str, ...] = get_args(AudioFormat)
 _SHOWN = 100
 _DEPTH = 40
+_AT_SIGHT = 32
+"""Small values, as most are, are seen to be JSON faster than they are encoded."""
+_EXACT = 2**63
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 60
@@ -164,15 +168,35 @@ def as_json(value: Any) -> Any:
 
 
 def _not_json(value: object) -> str | None:
-    if value is None or type(value) is bool:
-        return None
-    if type(value) is str and value.isascii():
+    if _surely_json(value, _AT_SIGHT) >= 0:
         return None
     try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        _ENCODER.encode(value).encode()
     except Exception as error:  # noqa: BLE001 - also from the value's own iteration
         return f"{type(error).__name__}: {error}"[:_SHOWN]
     return None
+
+
+def _surely_json(value: Any, left: int) -> int:
+    """Return how many more values may be looked at; negative if the encoder must say whether it is JSON."""
+    kind, left = type(value), left - 1
+    if left < 0 or value is None or kind is bool:
+        return left
+    if kind is str:
+        return left if value.isascii() else -1
+    if kind is int:
+        return left if -_EXACT < value < _EXACT else -1
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or (left := _surely_json(item, left)) < 0:
+                return -1
+        return left
+    if kind is list:
+        for item in value:
+            if (left := _surely_json(item, left)) < 0:
+                return -1
+        return left
+    return -1
 
 
 def _plain(value: object, depth: int) -> Any:
