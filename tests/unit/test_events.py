@@ -392,6 +392,18 @@ def outcome(take: Callable[[object], TypedEvent], value: object) -> TypedEvent |
         return error
 
 
+@given(values | st.lists(values, min_size=20, max_size=60))
+def test_what_a_tool_streams_is_shown_itself_exactly_if_it_is_json(value):
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        is_json = False
+    else:
+        is_json = True
+    shown = ToolStreamEvent(CALL, value)["tool_stream_event"]["data"]
+    assert (shown is value) is is_json
+
+
 @given(nearly_events() | anything | values)
 def test_whatever_comes_is_an_event_that_is_json_or_a_value_error_or_a_type_error(value):
     for take in (input_event, output_event):

@@ -184,7 +184,10 @@ class BidiAgent:
         """
         conversation = self._running("sending")
         event = input_event(input_data)
-        await self._on_its_loop(conversation.loop, lambda: conversation.send(event))
+        if asyncio.get_running_loop() is conversation.loop:
+            await conversation.send(event)
+        else:
+            await self._on_its_loop(conversation.loop, lambda: conversation.send(event))
 
     def receive(self) -> AsyncGenerator[BidiOutputEvent, None]:
         """Yield what happens: the model's voice and words, tool calls and results, background tasks, interruptions.
