@@ -75,7 +75,10 @@ class _Call:
         for retries in range(MOST_RETRIES + 1):
             event, after = await self._attempt()
             if not after.retry or after.cancel_message is not None:
-                return ToolResultEvent({**after.result, "toolUseId": call_id}, after.exception, event.task)
+                # Providers want something in a result.
+                content = after.result["content"] or [{"text": "(no content)"}]
+                result: ToolResult = {**after.result, "content": content, "toolUseId": call_id}
+                return ToolResultEvent(result, after.exception, event.task)
             _discard(after.selected_tool, event)
             if retries < MOST_RETRIES:
                 self._tool_use = {**after.tool_use, "toolUseId": call_id}
