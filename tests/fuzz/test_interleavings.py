@@ -61,6 +61,7 @@ class Provider(FakeModel):
         self.telling: dict[str, list[str]] = {}
         self.texts: list[str] = []
         self.story: list[str] = []
+        self.told: Counter[str] = Counter()
 
     async def start(self, *args: Any, **kwargs: Any) -> None:
         await super().start(*args, **kwargs)
@@ -87,8 +88,13 @@ class Provider(FakeModel):
     def respond(self) -> None:
         self.responses += 1
         self.response = f"r{self.responses}"
-        # One that began before an announcement arrived may count as the one that tells it: then it is announced again.
-        told = (task.task_id for event in self.unanswered for task in event.tasks)
+        # What was heard it does not say again where it is told that this may be so.
+        told = (
+            task.task_id
+            for event in self.unanswered
+            for task in event.tasks
+            if not (task.interrupted and self.told[task.task_id])
+        )
         self.telling[self.response] = list(dict.fromkeys(told))
         self.unanswered = []
         self.story.append(f"{self.response} begins, telling {self.telling[self.response]}")
@@ -138,7 +144,6 @@ class World(RuleBasedStateMachine):
         self.senders: list[tuple[str, asyncio.Task[None]]] = []
         self.waiting: dict[str, asyncio.Future[str]] = {}
         self.tasks: dict[str, asyncio.Future[str]] = {}
-        self.told: Counter[str] = Counter()
         self.refused: set[str] = set()
         self.current = ""
         self.cut: set[str] = set()
@@ -224,8 +229,8 @@ class World(RuleBasedStateMachine):
         if isinstance(event, BidiAudioStreamEvent):
             assert event.response_id not in self.cut, "audio of a response that was cut off"
             for task_id in self.model.telling.pop(str(event.response_id), []):
-                self.told[task_id] += 1
-                assert self.told[task_id] == 1, f"told twice: {self.model.story}"
+                self.model.told[task_id] += 1
+                assert self.model.told[task_id] == 1, f"told twice: {self.model.story}"
         elif isinstance(event, BidiResponseStartEvent):
             self.current = str(event["response_id"])
         elif isinstance(event, BidiInterruptionEvent):
@@ -490,7 +495,7 @@ class World(RuleBasedStateMachine):
         arrived = list(dict.fromkeys(text for text in self.model.texts if text not in self.refused))
         assert arrived == sent, "text was lost or came out of order"
         for task in self.manager.tasks:
-            told = self.told[task.id]
+            told = self.model.told[task.id]
             assert task.done(), "a task hangs"
             assert task.delivered, f"the result of {task} was never told"
             assert told <= 1

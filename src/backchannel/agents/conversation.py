@@ -12,7 +12,7 @@ Facts go in, with the time; an ordered list of commands comes out. The rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..commands import (
@@ -354,7 +354,7 @@ class Conversation:
             self._amend(messages, len(heard))
         telling = self._telling_in(response_id)
         if telling and response.heard <= 0:
-            self._owe_again(telling)
+            self._owe_again(telling, known=True)
 
     def _amend(self, messages: Iterable[Message], count: int) -> None:
         for message in messages:
@@ -390,7 +390,7 @@ class Conversation:
     def _unheard(self, response: Response) -> None:
         """If a response is over and nobody heard anything of it, nothing was told in it."""
         if response.complete and response.generated <= 0:
-            self._owe_again(self._telling_in(response.id))
+            self._owe_again(self._telling_in(response.id), known=True)
 
     def _told(self, response_id: str) -> None:
         for telling in self._telling_in(response_id):
@@ -398,10 +398,11 @@ class Conversation:
             self._commands.append(Told(telling.tasks))
             self._commands.append(AmendMessage(telling.message, "\n".join(map(task_line, telling.tasks))))
 
-    def _owe_again(self, tellings: Iterable[_Telling]) -> None:
+    def _owe_again(self, tellings: Iterable[_Telling], *, known: bool = False) -> None:
+        """Tell it again; ``known`` where the model has the announcement and may tell it of its own accord."""
         for telling in tellings:
             self._tellings.remove(telling)
-            self.owed[:0] = telling.tasks
+            self.owed[:0] = [replace(task, interrupted=True) for task in telling.tasks] if known else telling.tasks
             self._commands.append(AmendMessage(telling.message, ""))
 
     def _settle(self) -> list[Command]:
@@ -467,7 +468,11 @@ def announcement(tasks: Iterable[TaskFinished]) -> str:
     for task in tasks:
         arguments: dict[str, Any] = dict(task.arguments)
         call = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        again = " You may have said this already; if so, say nothing." if task.perhaps_told else ""
+        again = ""
+        if task.perhaps_told:
+            again = " You may have said this already; if so, say nothing."
+        elif task.interrupted:
+            again = " You were interrupted before the user heard this. If you have said it since, say nothing."
         lines.append(
             f"Background task {task.number} (id {task.task_id}), {task.tool_name}({call}), "
             f"{ENDINGS.get(task.status, task.status)} after {task.elapsed_s:.1f} s.{again}\n"

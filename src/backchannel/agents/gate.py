@@ -34,15 +34,18 @@ class SendGate:
     Args:
         deliver: Gives an event to the model; True with it means that an earlier connection has had it too.
         timed_out: Called when the model says, on a send, that its connection has come to its limit.
+        gave_way: Asked after another error of a send: whether the connection was gone, so that the next is to be tried.
     """
 
     def __init__(
         self,
         deliver: Callable[[BidiInputEvent, bool], Awaitable[None]],
         timed_out: Callable[[BidiModelTimeoutError], None],
+        gave_way: Callable[[], Awaitable[bool]],
     ) -> None:
         self._deliver = deliver
         self._timed_out = timed_out
+        self._gave_way = gave_way
         self._held: deque[_Held] = deque()
         self._held_s = 0.0
         self._dropped_s = 0.0
@@ -72,6 +75,12 @@ class SendGate:
                 if closings == self._closings:
                     self.close()
                     self._timed_out(error)
+            except (ValueError, TypeError):
+                raise  # The event is to blame.
+            except Exception:
+                if not await self._gave_way():
+                    raise
+                again = True
             else:
                 if self._copying:
                     self._hold(event, None, copy=True)

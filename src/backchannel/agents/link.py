@@ -19,6 +19,8 @@ __all__ = ["Link", "LinkOwner"]
 
 logger = logging.getLogger(__name__)
 
+WORD_S = 0.25
+"""How long after a failed send the word may come that the connection has come to its limit, seconds."""
 STOP_S = 5.0
 """How long a model may take to close a connection that is being replaced, seconds."""
 
@@ -60,11 +62,12 @@ class Link:
         self, model: BidiModel, owner: LinkOwner, deliver: Callable[[Any, bool], Awaitable[None]], *, overlaps: bool
     ) -> None:
         self.generation = 0
-        self.gate = SendGate(deliver, self.restart)
+        self.gate = SendGate(deliver, self.restart, self.gave_way)
         self._model = model
         self._owner = owner
         self._overlaps = overlaps and isinstance(model, RenewsConnection)
         self._wanted: asyncio.Future[BidiModelTimeoutError] = asyncio.get_running_loop().create_future()
+        self._reading: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Make the first connection."""
@@ -78,6 +81,20 @@ class Link:
         """Have the connection made anew now."""
         if not self._wanted.done():
             self._wanted.set_result(reason)
+
+    async def gave_way(self) -> bool:
+        """Whether a send failed because the connection had just come to its limit; then the gate is closed.
+
+        The word of it may come a moment after the failure.
+        """
+        generation, reading = self.generation, self._reading
+        if reading is not None:
+            await asyncio.wait({reading}, timeout=WORD_S)
+            if reading.done() and generation == self.generation:
+                if reading.cancelled() or not _is_limit(reading.exception()):
+                    return False
+                self.gate.close()
+        return generation != self.generation or not self.gate.is_open
 
     async def run(self) -> None:
         """Read from the model until its stream ends, over as many connections as it takes.
@@ -109,7 +126,8 @@ class Link:
             await _ended(reading)
 
     def _read(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._receive(self.generation), name="backchannel-model")
+        self._reading = asyncio.create_task(self._receive(self.generation), name="backchannel-model")
+        return self._reading
 
     async def _receive(self, generation: int) -> None:
         busy = 0
@@ -198,12 +216,16 @@ def _limit_in(reading: asyncio.Task[None]) -> BidiModelTimeoutError | None:
     error = None if reading.cancelled() else reading.exception()
     if error is None or isinstance(error, BidiModelTimeoutError):
         return error
-    # A model that was written for the seeds may bring its own class of that name.
-    if any(cls.__name__ == "BidiModelTimeoutError" for cls in type(error).__mro__):
+    if _is_limit(error):
         limit = BidiModelTimeoutError(str(error), **getattr(error, "restart_config", {}))
         limit.__cause__ = error
         return limit
     raise error
+
+
+def _is_limit(error: BaseException | None) -> bool:
+    # A model that was written for the seeds may bring its own class of that name.
+    return error is not None and any(cls.__name__ == "BidiModelTimeoutError" for cls in type(error).__mro__)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -111,6 +111,8 @@ class Outbox:
                     self._link.restart(error)
                     continue
                 except Exception as error:  # noqa: BLE001 - the model's own error goes to receive()
+                    if await self._link.gave_way():
+                        continue
                     self._fail(error)
                 sent = True
 

@@ -113,6 +113,7 @@ class TaskFinished:
         elapsed_s: From its start to its end, seconds.
         announce: When to tell: when nobody speaks, at once, or never.
         perhaps_told: It may have been told already, before a crash.
+        interrupted: The model was about to tell it, and was interrupted before any of that was heard.
     """
 
     task_id: str
@@ -124,3 +125,4 @@ class TaskFinished:
     elapsed_s: float
     announce: Literal["when_free", "at_once", "never"] = "when_free"
     perhaps_told: bool = False
+    interrupted: bool = False

@@ -418,6 +418,12 @@ def test_what_was_perhaps_told_says_so():
     assert "may have said this already" in announcement([finished(perhaps_told=True)])
 
 
+def test_what_was_interrupted_says_so():
+    text = announcement([finished(interrupted=True)])
+    assert "interrupted before the user heard this" in text
+    assert "already" not in text
+
+
 class World:
     """A user, a model and a player around the machine, driven by random choices; checks the invariants."""
 

@@ -24,10 +24,13 @@ def voice(seconds: float = 0.02, mark: int = 0) -> BidiAudioInputEvent:
 class Far:
     """The far end: keeps what arrives; raises what it is told to."""
 
+    gate: SendGate
+
     def __init__(self) -> None:
         self.got: list[Any] = []
         self.errors: list[Exception] = []
         self.limits: list[Exception] = []
+        self.gone = False
 
     async def deliver(self, event: Any, again: bool) -> None:
         await asyncio.sleep(0)
@@ -35,9 +38,15 @@ class Far:
             raise self.errors.pop(0)
         self.got.append((event.get("text") or len(event["audio"]), again))
 
+    async def gave_way(self) -> bool:
+        if self.gone:
+            self.gate.close()
+        return self.gone
+
 
 def gate_to(far: Far) -> SendGate:
-    return SendGate(far.deliver, far.limits.append)
+    far.gate = SendGate(far.deliver, far.limits.append, far.gave_way)
+    return far.gate
 
 
 @virtual_time
@@ -111,6 +120,20 @@ async def test_a_time_limit_met_while_sending_asks_for_a_restart_once_and_sends_
     await asyncio.sleep(1)
     assert len(far.limits) == 1
     assert not gate.is_open
+    await gate.open()
+    await sender
+    assert far.got == [("x", True)]
+
+
+@virtual_time
+async def test_what_failed_because_the_connection_was_gone_is_sent_to_the_next():
+    far = Far()
+    gate = gate_to(far)
+    await gate.open()
+    far.errors, far.gone = [OSError("closed")], True
+    sender = asyncio.create_task(gate.send(BidiTextInputEvent("x")))
+    await asyncio.sleep(1)
+    assert not sender.done()
     await gate.open()
     await sender
     assert far.got == [("x", True)]

@@ -420,6 +420,34 @@ async def test_a_limit_met_by_a_send_restarts_and_the_text_arrives():
         assert len(agent.messages) == 1
 
 
+@pytest.mark.parametrize("what", ["text", "result"])
+@virtual_time
+async def test_a_send_that_fails_because_the_limit_came_goes_to_the_next_connection(what: str):
+    class Dying(FakeModel):
+        async def send(self, content: Any) -> None:
+            if len(self.connections) == 1:
+                self.emit(LIMIT)
+                raise OSError("broken pipe")
+            await super().send(content)
+
+    @tool
+    async def quick() -> str:
+        """Be quick."""
+        return "quick answer"
+
+    model = Dying()
+    async with BidiAgent(model, tools=[quick]) as agent:
+        reader = Reader(agent)
+        if what == "text":
+            await agent.send("hello")
+        else:
+            model.emit(use("quick", "c1"))
+        await asyncio.sleep(1)
+        assert reader.error is None
+        assert len(model.connections) == 2
+        assert ("hello" if what == "text" else "quick answer") in model.sent[0]["text"]
+
+
 @virtual_time
 async def test_stopping_during_a_restart_leaves_nothing_running():
     model = FakeModel()
