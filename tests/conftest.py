@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made says something of the machine and nothing of the code.
+settings.register_profile("backchannel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("backchannel")
 
 os.environ.pop("BACKCHANNEL_MODEL", None)
 
