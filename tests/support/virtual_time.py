@@ -32,6 +32,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for real threads as long as they take: a time-out would be over at once."""
+        await super().shutdown_default_executor()
+
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine on a loop with virtual time."""
