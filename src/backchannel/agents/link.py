@@ -20,7 +20,7 @@ __all__ = ["Link", "LinkOwner"]
 logger = logging.getLogger(__name__)
 
 WORD_S = 0.25
-"""How long after a failed send the word may come that the connection has come to its limit, seconds."""
+"""How long after a failed send the word may come that the connection has ended, seconds."""
 STOP_S = 5.0
 """How long a model may take to close a connection that is being replaced, seconds."""
 
@@ -83,7 +83,7 @@ class Link:
             self._wanted.set_result(reason)
 
     async def gave_way(self) -> bool:
-        """Whether a send failed because the connection had just come to its limit; then the gate is closed.
+        """Whether a send failed because the connection has just ended; then the gate is closed until that is seen to.
 
         The word of it may come a moment after the failure.
         """
@@ -91,8 +91,6 @@ class Link:
         if reading is not None:
             await asyncio.wait({reading}, timeout=WORD_S)
             if reading.done() and generation == self.generation:
-                if reading.cancelled() or not _is_limit(reading.exception()):
-                    return False
                 self.gate.close()
         return generation != self.generation or not self.gate.is_open
 

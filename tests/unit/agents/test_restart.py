@@ -449,6 +449,28 @@ async def test_a_send_that_fails_because_the_limit_came_goes_to_the_next_connect
 
 
 @virtual_time
+async def test_the_end_of_a_connection_is_raised_and_not_the_send_that_failed_for_it():
+    class Dying(FakeModel):
+        async def send(self, content: Any) -> None:
+            self.emit(ConnectionResetError("gone"))
+            raise OSError("broken pipe")
+
+    @tool
+    async def quick() -> str:
+        """Be quick."""
+        return "quick answer"
+
+    model = Dying()
+    async with BidiAgent(model, tools=[quick]) as agent:
+        reader = Reader(agent)
+        model.emit(use("quick", "c1"))
+        with pytest.raises(AgentStateError, match="gone"):
+            await agent.send("hello")
+        await reader.task
+        assert isinstance(reader.error, ConnectionResetError)
+
+
+@virtual_time
 async def test_stopping_during_a_restart_leaves_nothing_running():
     model = FakeModel()
     agent = BidiAgent(model)
