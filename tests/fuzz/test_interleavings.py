@@ -93,7 +93,7 @@ class Provider(FakeModel):
             task.task_id
             for event in self.unanswered
             for task in event.tasks
-            if not (task.interrupted and self.told[task.task_id])
+            if not ((task.interrupted or task.perhaps_told) and self.told[task.task_id])
         )
         self.telling[self.response] = list(dict.fromkeys(told))
         self.unanswered = []

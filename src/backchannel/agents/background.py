@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..events import TaskFinished, TaskStarted, TaskUpdateEvent, TypedEvent
@@ -48,7 +49,7 @@ class BackgroundTasks:
                 self._watched[tool.manager] = tool.manager.subscribe(self._listen)
                 for task in tool.manager.tasks:
                     if task.owner is self._agent and task.done() and not task.delivered:
-                        self._feed(task.finished_fact())
+                        self._feed(replace(task.finished_fact(), perhaps_told=task.id in self._agent.announced))
 
     def close(self) -> None:
         """Stop listening. Running tasks go on."""
@@ -69,9 +70,14 @@ class BackgroundTasks:
         else:
             self._owed.add(acknowledged.task_id)
 
+    def announced(self, tasks: tuple[TaskFinished, ...]) -> None:
+        """Note that the model is given these results, should the conversation end before it is known to tell them."""
+        self._agent.announced.update(task.task_id for task in tasks)
+
     def told(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Mark finished tasks as delivered."""
         ids = {task.task_id for task in tasks}
+        self._agent.announced -= ids
         for manager in self._watched:
             for task in manager.tasks:
                 if task.id in ids:

@@ -57,6 +57,9 @@ class BidiAgent:
             user is asked.
         conversation_manager: Keeps the history short, see `WindowConversationManager`; None lets it grow.
 
+    Attributes:
+        announced: Ids of background tasks whose results a model was given, and is not known to have told.
+
     Raises:
         ValueError: If the id, the state or the model's name cannot be used.
         TypeError: If the model is not one.
@@ -112,6 +115,7 @@ class BidiAgent:
         self._starting: asyncio.Task[None] | None = None
         self._reader: weakref.ref[Any] | None = None
         self._tracked = False
+        self.announced: set[str] = set()
         # Tools written for Strands look here for answers to their questions; there are none.
         self._interrupt_state = SimpleNamespace(interrupts={}, context={}, activated=False)
         self.hooks.invoke_callbacks(BidiAgentInitializedEvent(self))

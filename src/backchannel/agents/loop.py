@@ -302,6 +302,7 @@ class BidiLoop:
                 case SendResult(result, task):
                     self._outbox.result(result, task)
                 case Announce(text, tasks):
+                    self._background.announced(tasks)
                     self._outbox.announce(text, tasks)
                 case CancelResponse(response_id):
                     self._outbox.cancel_response(response_id)

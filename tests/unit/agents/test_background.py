@@ -316,3 +316,28 @@ async def test_a_model_that_uses_an_id_twice_is_still_told_the_first_result(mana
         await until(lambda: manager.tasks[0].delivered)
         reading.cancel()
     model.check()
+
+
+async def test_a_result_that_was_given_to_the_model_before_the_agent_stopped_is_perhaps_told(manager):
+    @async_tool(manager, grace_s=0)
+    async def research(topic: str) -> str:
+        """Research a topic."""
+        return f"Findings about {topic}."
+
+    model = ScriptedModel(
+        call("research", {"topic": "solar power"}),
+        expect_result("research"),
+        expect_announcement("Findings"),
+        expect_announcement("You may have said this already"),
+        say("It is done."),
+    )
+    agent = BidiAgent(model, tools=[research])
+    async with agent:
+        await until(lambda: len(model.sent) == 2)
+    async with agent:
+        async for event in agent.receive():
+            if event.get("type") == "bidi_response_complete":
+                break
+    model.check()
+    assert manager.tasks[0].delivered
+    assert agent.announced == set()
