@@ -191,7 +191,7 @@ async def test_the_loop_is_free_while_sound_is_recognised(model: LocalModel):
     samples = with_silence(say("train the model on weather with twenty epochs"))
     await turn(model, samples)
     counting.cancel()
-    assert turns > 20 * len(samples) / (RATE / 50)
+    assert turns > 3 * len(samples) / (RATE / 50)
 
 
 async def test_typed_and_spoken_turns_mix(model: LocalModel):
