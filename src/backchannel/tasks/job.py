@@ -35,22 +35,22 @@ def is_asynchronous(function: Callable[..., Any]) -> bool:
 class TaskJob:
     """A `backchannel.tasks.runners.runner.Job` for a task."""
 
-    __slots__ = ("_arguments", "_function", "_task", "context", "place", "runner")
+    __slots__ = ("arguments", "context", "function", "place", "runner", "task")
 
     def __init__(self, task: Task, runner: Runner, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-        self._task = task
+        self.task = task
         self.runner = runner
-        self._function = function
-        self._arguments = arguments
+        self.function = function
+        self.arguments = arguments
         self.context = contextvars.copy_context()
         self.place: Any = None
 
     def begin(self) -> bool:
-        return self._task.manager.began(self._task)
+        return self.task.manager.began(self.task)
 
     def call(self) -> Any:
-        running_task.set(self._task)
-        value: Any = self._function(**self._arguments)
+        running_task.set(self.task)
+        value: Any = self.function(**self.arguments)
         if inspect.isgenerator(value):
             return self._drive(cast("Generator[Any, None, Any]", value))
         if inspect.iscoroutine(value):
@@ -58,23 +58,23 @@ class TaskJob:
         return value
 
     async def coroutine(self) -> Any:
-        running_task.set(self._task)
-        value: Any = self._function(**self._arguments)
+        running_task.set(self.task)
+        value: Any = self.function(**self.arguments)
         if inspect.isasyncgen(value):
             return await self._drive_async(cast("AsyncGenerator[Any, None]", value))
         return await value
 
     def returned(self, value: Any) -> None:
-        manager = self._task.manager
-        manager.ended(self._task, lifecycle.Returned(manager.clock()), value)
+        manager = self.task.manager
+        manager.ended(self.task, lifecycle.Returned(manager.clock()), value)
 
     def raised(self, error: BaseException, *, stopped: bool = False) -> None:
-        manager = self._task.manager
+        manager = self.task.manager
         if stopped:
-            fact = lifecycle.Raised(manager.clock(), "its event loop was stopped", stopped=True)
-            manager.ended(self._task, fact)
+            reason = str(error) or "its event loop was stopped"
+            manager.ended(self.task, lifecycle.Raised(manager.clock(), reason, stopped=True))
         else:
-            manager.ended(self._task, lifecycle.Raised(manager.clock()), error=error)
+            manager.ended(self.task, lifecycle.Raised(manager.clock()), error=error)
 
     def _drive(self, values: Generator[Any, None, Any]) -> Any:
         last = None
@@ -96,7 +96,7 @@ class TaskJob:
         return last
 
     def _keep(self, item: Any) -> Any:
-        task = self._task
+        task = self.task
         if isinstance(item, str):
             task.log(item)
         if task.done():

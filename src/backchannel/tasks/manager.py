@@ -128,11 +128,12 @@ class AsyncToolManager:
             raise ValueError(f"AsyncToolManager: max_coroutines must be 1 or more, or None, not {max_coroutines!r}")
         self.on_complete = on_complete
         self.clock = clock
+        self.max_workers = max_workers
         # Reentrant: a finalizer that the garbage collector runs here may come back to this manager.
         self.lock = threading.RLock()
         self.listeners: dict[Kind, tuple[Listener, ...]] = dict.fromkeys((*KINDS, "logged"), ())
-        self._threads: Runner = ThreadRunner(max_workers)
-        self._coroutines: Runner = CoroutineRunner(max_coroutines)
+        self.threads: Runner = ThreadRunner(max_workers)
+        self.coroutines: Runner = CoroutineRunner(max_coroutines)
         self._idle = threading.Condition(self.lock)
         self._numbers = itertools.count(1)
         self._ids = self._new_ids()
@@ -185,7 +186,7 @@ class AsyncToolManager:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"the time-out of {tool_name!r} must be more than 0 seconds, not {timeout!r}")
         is_async = is_asynchronous(fn) if asynchronous is None else asynchronous
-        runner = self._coroutines if is_async else self._threads
+        runner = self.coroutines if is_async else self.threads
         with self.lock:
             if self._closed:
                 raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")
