@@ -48,7 +48,7 @@ class Job(Protocol):
         """Tell the value of the body."""
 
     def raised(self, error: BaseException, *, stopped: bool = False) -> None:
-        """Tell what the body raised; ``stopped`` where it was ended from outside, for the reason that ``error`` says."""
+        """Tell what the body raised; ``stopped`` where it was ended from outside for that reason."""
 
 
 @runtime_checkable
