@@ -9,6 +9,7 @@ import backchannel
 
 NAMES = {
     "AgentTool",
+    "AsyncAgent",
     "AsyncTaskResult",
     "AsyncToolManager",
     "BackchannelError",

@@ -10,6 +10,8 @@ from .bidi import BidiAgent
 from .state import AgentState
 
 if TYPE_CHECKING:
+    from .async_agent import AsyncAgent
+    from .reply import Reply
     from .sessions import FileSessionManager, S3SessionManager
     from .snapshots import load_snapshot, take_snapshot
     from .summary import SummarizingConversationManager
@@ -19,8 +21,10 @@ __all__ = [
     "AgentState",
     "Approval",
     "ApprovalRequest",
+    "AsyncAgent",
     "BidiAgent",
     "FileSessionManager",
+    "Reply",
     "S3SessionManager",
     "SummarizingConversationManager",
     "WindowConversationManager",
@@ -29,7 +33,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncAgent": ".async_agent",
     "FileSessionManager": ".sessions",
+    "Reply": ".reply",
     "S3SessionManager": ".sessions",
     "SummarizingConversationManager": ".summary",
     "WindowConversationManager": ".window",
