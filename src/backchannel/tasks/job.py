@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import TaskCancelledError
 from . import lifecycle
-from .progress import running_task
+from .capture import inside
 
 if TYPE_CHECKING:
     from .runners.runner import Runner
@@ -49,20 +49,20 @@ class TaskJob:
         return self.task.manager.began(self.task)
 
     def call(self) -> Any:
-        running_task.set(self.task)
-        value: Any = self.function(**self.arguments)
-        if inspect.isgenerator(value):
-            return self._drive(cast("Generator[Any, None, Any]", value))
-        if inspect.iscoroutine(value):
-            return asyncio.run(value)
-        return value
+        with inside(self.task):
+            value: Any = self.function(**self.arguments)
+            if inspect.isgenerator(value):
+                return self._drive(cast("Generator[Any, None, Any]", value))
+            if inspect.iscoroutine(value):
+                return asyncio.run(value)
+            return value
 
     async def coroutine(self) -> Any:
-        running_task.set(self.task)
-        value: Any = self.function(**self.arguments)
-        if inspect.isasyncgen(value):
-            return await self._drive_async(cast("AsyncGenerator[Any, None]", value))
-        return await value
+        with inside(self.task):
+            value: Any = self.function(**self.arguments)
+            if inspect.isasyncgen(value):
+                return await self._drive_async(cast("AsyncGenerator[Any, None]", value))
+            return await value
 
     def returned(self, value: Any) -> None:
         manager = self.task.manager
