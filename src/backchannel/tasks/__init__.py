@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from .builtin import background_tasks_tool
 from .decorator import AsyncTool, async_tool
+from .deferred import PENDING, Deferred
 from .manager import AsyncTaskResult, AsyncToolManager, default_manager, set_default_manager
 from .progress import Progress, cancelled, current_task, progress, track
 from .task import Task
 
 __all__ = [
+    "PENDING",
     "AsyncTaskResult",
     "AsyncTool",
     "AsyncToolManager",
+    "Deferred",
     "Progress",
     "Task",
     "async_tool",

@@ -1,8 +1,8 @@
 """Admission: which waiting task may start, and which is refused. Pure.
 
     enter ──► held ──ready──► waiting ──► admitted ──leave──► gone
-                                 ▲                              │
-                                 └───────────again──────────────┘
+                                 ▲
+                  again ─────────┘
 
 A ticket belongs to a pool (where it would run) and a tool. It is admitted as soon as the pool, the tool and the whole
 have a place free: higher priority first, then first come first served. Who waits for a full tool holds up nobody else.
@@ -185,10 +185,12 @@ class Admission(Generic[T]):
         """What the ticket was held for has come."""
         return self._wait(ticket) if ticket.place == "held" else []
 
-    def again(self, ticket: Ticket[T]) -> list[Ticket[T]]:
-        """Let one that has left wait once more, at the rank of its first coming."""
-        if ticket.place != "gone" or not ticket.number:
+    def again(self, ticket: Ticket[T], last: Ticket[T]) -> list[Ticket[T]]:
+        """Take a new ticket at the rank of one that has left, for the same task once more."""
+        if ticket.place != "new" or last.place != "gone" or not last.number:
             return []
+        # Two tickets of the same rank could not be told apart.
+        ticket.number, last.number = last.number, 0
         self.queued += 1
         return self._wait(ticket)
 

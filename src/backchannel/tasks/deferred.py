@@ -1,4 +1,4 @@
-"""Deferred: a task whose value comes from elsewhere, later: it is resolved by someone else, or asked for now and then."""
+"""Deferred: a task whose value comes from elsewhere, later: someone else resolves it, or it is asked for."""
 
 from __future__ import annotations
 

@@ -31,7 +31,10 @@ def _frozen(value: Any, depth: int) -> Hashable:
     if depth > _DEEPEST:
         return (kind, id(value))
     if isinstance(value, Mapping):
-        return ("mapping", frozenset((_frozen(name, depth + 1), _frozen(item, depth + 1)) for name, item in value.items()))
+        return (
+            "mapping",
+            frozenset((_frozen(name, depth + 1), _frozen(item, depth + 1)) for name, item in value.items()),
+        )
     if isinstance(value, (list, tuple)):
         return (kind, tuple(_frozen(item, depth + 1) for item in value))
     if isinstance(value, (set, frozenset)):

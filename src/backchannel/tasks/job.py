@@ -8,8 +8,8 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import TaskCancelledError
-from . import lifecycle
+from ..errors import TaskCancelledError, TaskRefusedError
+from .admission import Ticket
 from .capture import inside
 
 if TYPE_CHECKING:
@@ -33,20 +33,74 @@ def is_asynchronous(function: Callable[..., Any]) -> bool:
 
 
 class TaskJob:
-    """A `backchannel.tasks.runners.runner.Job` for a task."""
+    """A `backchannel.tasks.runners.runner.Job` for one attempt of a task.
 
-    __slots__ = ("arguments", "context", "function", "place", "runner", "task")
+    Attributes:
+        home: Where the runner is to carry it, as its ``here`` said when the task was asked for; None for anywhere.
+        ticket: Its claim to a place.
+        prepare: Makes the arguments once the results that they need are there; None where they are complete.
+        refusal: Why its runner did not take it.
+    """
 
-    def __init__(self, task: Task, runner: Runner, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    __slots__ = (
+        "_origin",
+        "arguments",
+        "context",
+        "function",
+        "home",
+        "place",
+        "prepare",
+        "refusal",
+        "runner",
+        "task",
+        "ticket",
+    )
+
+    def __init__(
+        self,
+        task: Task,
+        runner: Runner,
+        function: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        *,
+        pool_limit: int | None = None,
+        origin: contextvars.Context | None = None,
+    ) -> None:
         self.task = task
         self.runner = runner
         self.function = function
         self.arguments = arguments
-        self.context = contextvars.copy_context()
+        # What one attempt sets must not be seen by the next.
+        self._origin = contextvars.copy_context() if origin is None else origin
+        self.context = self._origin.copy()
         self.place: Any = None
+        self.home: Any = None
+        self.prepare: Callable[[], Mapping[str, Any]] | None = None
+        self.refusal: TaskRefusedError | None = None
+        self.ticket: Ticket[TaskJob] = Ticket(
+            self,
+            id(runner),
+            task.tool_name,
+            pool_limit=pool_limit,
+            tool_limit=task.options.limit,
+            priority=task.options.priority,
+        )
+
+    def again(self) -> TaskJob:
+        """Return the job for a further attempt."""
+        job = TaskJob(
+            self.task,
+            self.runner,
+            self.function,
+            self.arguments,
+            pool_limit=self.ticket.pool_limit,
+            origin=self._origin,
+        )
+        job.home = self.home
+        return job
 
     def begin(self) -> bool:
-        return self.task.manager.began(self.task)
+        return self.task.manager.began(self)
 
     def call(self) -> Any:
         with inside(self.task):
@@ -65,16 +119,10 @@ class TaskJob:
             return await value
 
     def returned(self, value: Any) -> None:
-        manager = self.task.manager
-        manager.ended(self.task, lifecycle.Returned(manager.clock()), value)
+        self.task.manager.returned(self, value)
 
     def raised(self, error: BaseException, *, stopped: bool = False) -> None:
-        manager = self.task.manager
-        if stopped:
-            reason = str(error) or "its event loop was stopped"
-            manager.ended(self.task, lifecycle.Raised(manager.clock(), reason, stopped=True))
-        else:
-            manager.ended(self.task, lifecycle.Raised(manager.clock()), error=error)
+        self.task.manager.raised(self, error, stopped)
 
     def _drive(self, values: Generator[Any, None, Any]) -> Any:
         last = None

@@ -9,9 +9,12 @@ from typing import Any, Literal, TypeAlias, get_args
 from .duplicates import OnDuplicate
 from .retry import Retry, RetryOn, as_tuple, retry_fault
 
-__all__ = ["Announce", "TaskOptions"]
+__all__ = ["GRACE_S", "Announce", "TaskOptions"]
 
 Announce: TypeAlias = Literal["when_free", "at_once", "never"]
+
+GRACE_S = 0.1
+"""How long a model's call waits for a quick result before it is acknowledged, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class TaskOptions:
         if fault := retry_fault(retries, retry_on, backoff_s):
             raise ValueError(fault)
         if isinstance(priority, bool) or not isinstance(priority, int):
-            raise ValueError(f"priority={priority!r} must be a whole number; higher ones start first")
+            raise ValueError(f"priority={priority!r} must be a whole number; higher ones start first")  # noqa: TRY004
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit={limit!r} must be 1 or more, or None for no limit")
         if on_duplicate not in get_args(OnDuplicate):

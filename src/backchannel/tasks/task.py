@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Generator, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskTimedOutError
 from ..events import TaskFinished, TaskStarted, TaskStatus
 from ..tools.text import LIMIT, cut, error_text, text_of
 from .eta import Pace
 from .lifecycle import Life
+from .options import Announce, TaskOptions
 from .progress import Progress
 from .wording import duration, label_of
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from .manager import AsyncToolManager
 
 __all__ = ["Announce", "Task"]
-
-Announce: TypeAlias = Literal["when_free", "at_once", "never"]
 
 LOG_LINES = 100
 """Lines of a task's log that are kept, the newest."""
@@ -57,7 +56,9 @@ class Task:
         call_id: Id of the model's call, or None.
         announce: When a conversation tells its result.
         delivered: Whether the result was told.
-        timeout: Longest run, seconds, or None.
+        options: How it is run.
+        dependencies: Tasks that it waits for.
+        superseded_by: Id of a later task for the same call of the same tool, or None.
     """
 
     __slots__ = (
@@ -74,14 +75,18 @@ class Task:
         "arguments",
         "call_id",
         "delivered",
+        "dependencies",
         "id",
         "job",
+        "key",
         "life",
         "log_lines",
         "manager",
         "number",
+        "options",
         "owner",
-        "timeout",
+        "secret",
+        "superseded_by",
         "timer",
         "tool_name",
     )
@@ -98,8 +103,7 @@ class Task:
         owner: Any = None,
         call_id: str | None = None,
         label: str | None = None,
-        announce: Announce = "when_free",
-        timeout: float | None = None,
+        options: TaskOptions = TaskOptions(),  # noqa: B008 - frozen
         acknowledging: bool = False,
     ) -> None:
         self.manager = manager
@@ -109,8 +113,12 @@ class Task:
         self.arguments = arguments
         self.owner = owner
         self.call_id = call_id
-        self.announce: Announce = announce
-        self.timeout = timeout
+        self.announce: Announce = options.announce
+        self.options = options
+        self.dependencies: tuple[Task, ...] = ()
+        self.superseded_by: str | None = None
+        self.key: Hashable = None
+        self.secret: str | None = None
         self.delivered = False
         self.life = life
         self.job: TaskJob | None = None
@@ -133,6 +141,21 @@ class Task:
         return self.life.state
 
     state = status
+
+    @property
+    def timeout(self) -> float | None:
+        """Longest run, all attempts and pauses together, seconds; None for no limit."""
+        return self.options.timeout
+
+    @property
+    def attempts(self) -> int:
+        """How often its function was started."""
+        return self.life.attempts
+
+    @property
+    def token(self) -> str:
+        """A secret by which someone outside may resolve it: see `AsyncToolManager.task_by_token`."""
+        return self.manager.token_of(self)
 
     @property
     def label(self) -> str:
@@ -417,6 +440,12 @@ class Task:
         self._bar = None
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
+
+    def begin_again(self) -> None:
+        """A further attempt begins: reports of the last one do not count."""
+        self._report = _NOTHING
+        self._pace = Pace()
+        self._bar = None
 
     def _outcome(self) -> Any:
         if self.life.state == "done":

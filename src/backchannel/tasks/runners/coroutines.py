@@ -49,8 +49,12 @@ class CoroutineRunner:
         self._running = 0
         self._asyncio_tasks: set[asyncio.Task[None]] = set()
 
+    def here(self) -> asyncio.AbstractEventLoop:
+        """Return the loop for what is asked for here, which may be started from elsewhere, later."""
+        return _loop_to_use()
+
     def start(self, job: Job) -> None:
-        place = job.place = _Place(_loop_to_use())
+        place = job.place = _Place(getattr(job, "home", None) or _loop_to_use())
         if self._limit is None:
             self._launch(job)
             return
@@ -73,7 +77,8 @@ class CoroutineRunner:
                     place.loop.call_soon_threadsafe(place.task.cancel)
 
     def is_carried_here(self, job: Job) -> bool:
-        return job.place is not None and _is_running_here(job.place.loop)
+        loop = getattr(job, "home", None) if job.place is None else job.place.loop
+        return loop is not None and _is_running_here(loop)
 
     def _launch(self, job: Job) -> None:
         place: _Place = job.place
