@@ -18,6 +18,7 @@ Each says what happened, to which named thing, and what to do about it.
     │   ├── TaskCancelledError                     it was cancelled
     │   ├── TaskTimedOutError    (TimeoutError)    it ran longer than its time-out
     │   └── TaskRefusedError                       it was not accepted: queue full, manager shut down
+    ├── AWSError                                   AWS refused, was not reached, or what ran there failed
     └── SessionError                               a stored session cannot be used as asked
         ├── SessionConflictError                   someone else writes it, or wrote it meanwhile
         ├── SessionDamagedError                    what is stored is not what was written
@@ -30,6 +31,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AWSError",
     "AgentStateError",
     "AudioDeviceError",
     "AudioFormatError",
@@ -136,6 +138,20 @@ class TaskTimedOutError(TaskError, TimeoutError):
 
 class TaskRefusedError(TaskError):
     """The task was not accepted and did not run."""
+
+
+class AWSError(BackchannelError):
+    """AWS refused a tool's request or was not reached, or what it ran there failed.
+
+    Args:
+        code: AWS's code of the error, or "".
+        may_pass: Whether the same request may succeed later.
+    """
+
+    def __init__(self, message: str, *, code: str = "", may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.may_pass = may_pass
 
 
 class SessionError(BackchannelError):
