@@ -121,7 +121,7 @@ def is_read_only(sql: str) -> bool:
 
 
 def _has_header(found: Mapping[str, Any]) -> bool:
-    return found.get("StatementType", "DML") == "DML"
+    return bool(found.get("StatementType", "DML") == "DML")
 
 
 def _rows(call: Callable[..., Any], run: Run, query_id: str, most: int, *, header: bool) -> dict[str, Any]:

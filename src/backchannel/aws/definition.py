@@ -66,7 +66,14 @@ def prefixed(verb: str, text: str) -> str:
 
 def access_of(service: str, options: ToolOptions) -> Access:
     """Return how to reach AWS with these options."""
-    return Access(service, **{name: options.get(name) for name in _ACCESS})
+    return Access(
+        service,
+        client=options.get("client"),
+        session=options.get("session"),
+        region_name=options.get("region_name"),
+        profile_name=options.get("profile_name"),
+        endpoint_url=options.get("endpoint_url"),
+    )
 
 
 def define(
@@ -129,14 +136,21 @@ def own_arguments(
         raise ToolDefinitionError(f"tool {tool!r}: give input_schema= or like=, not both")
     if like is not None:
         schema = FunctionSchema(like, name=tool)
-        return schema.input_schema, schema.description or None, lambda arguments: arguments
+        return schema.input_schema, schema.description or None, _with_defaults(schema.input_schema)
     if input_schema is not None:
-        return input_schema.get("json", input_schema), None, lambda arguments: arguments
+        plain = input_schema.get("json", input_schema)
+        return plain, None, _with_defaults(plain)
     one = {
         "type": "object",
         "properties": {parameter: {"type": "object", "description": said, "default": {}}},
     }
     return one, None, lambda arguments: dict(arguments.get(parameter) or {})
+
+
+def _with_defaults(input_schema: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    properties = input_schema.get("properties", {})
+    defaults = {name: about["default"] for name, about in properties.items() if "default" in about}
+    return lambda arguments: {**defaults, **arguments}
 
 
 def check_poll(tool: str, poll_s: float) -> float:

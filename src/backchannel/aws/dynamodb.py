@@ -165,7 +165,7 @@ def dynamodb_query_tool(
 
 
 def _keys(tool: str, key: str | Mapping[str, type]) -> dict[str, type]:
-    keys = {key: str} if isinstance(key, str) else dict(key)
+    keys: dict[str, type] = {key: str} if isinstance(key, str) else dict(key)
     wrong = [part for part, kind in keys.items() if kind not in _TYPES or not part]
     if wrong or not 1 <= len(keys) <= 2:
         raise ToolDefinitionError(

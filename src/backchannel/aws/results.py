@@ -94,14 +94,14 @@ class DynamoDBResult(_Place):
             Key={self._key: {"S": token}},
             ConsistentRead=True,
         )
-        return outcome_of(item_of(found.get("Item", {})), whole=False)
+        return outcome_of(item_of(found.get("Item", {})), field)
 
 
 class S3Result(_Place):
     """Results in S3, one object ``<prefix><task id>.json`` for each task.
 
-    The object's JSON is the result; ``{"error": "..."}`` says that there is none, ``{"done": 3, "total": 9}`` is
-    progress.
+    The object's JSON is the result. An object of nothing but ``error`` says that there is none, one of nothing but
+    ``done``, ``total`` and ``message`` is progress.
 
     Args:
         bucket: Name of the bucket.
@@ -133,7 +133,7 @@ class S3Result(_Place):
             if found["ContentLength"] > self._max_bytes:
                 return Outcome(error=f"The result {about} has {found['ContentLength']:,} bytes: too large to read.")
             data = body.read()
-        return outcome_of(_json(data), whole=True)
+        return outcome_of(_json(data), field, whole=True)
 
 
 class SQSResult(_Place):
@@ -182,7 +182,7 @@ class SQSResult(_Place):
             waiting.clear()
         outcome = None
         for message in messages:
-            outcome = outcome_of(message, whole=False) or outcome
+            outcome = outcome_of(message, field) or outcome
         return outcome
 
     def _receive(self, access: Access, field: str) -> None:
@@ -218,24 +218,29 @@ def token_in(document: Any, field: str) -> str | None:
     return token if isinstance(token, str) else None
 
 
-def outcome_of(document: Any, *, whole: bool) -> Outcome | None:
+def outcome_of(document: Any, field: str, *, whole: bool = False) -> Outcome | None:
     """Return what a document says came of the call; None where it is not over. Progress that it has is reported.
 
     Args:
         document: The function's own, or that of a Lambda destination.
-        whole: A document that says neither result nor error nor progress is itself the result.
+        field: Name of the task's id in it.
+        whole: A document that has anything but ``result``, ``error`` or progress is itself the result.
     """
-    if isinstance(document, Mapping):
-        if isinstance(document.get("requestContext"), Mapping) and "requestPayload" in document:
-            return _of_destination(document)
+    if not isinstance(document, Mapping):
+        return Outcome(document) if whole else None
+    if isinstance(document.get("requestContext"), Mapping) and "requestPayload" in document:
+        return _of_destination(document)
+    names = set(document) - {field}
+    if not whole or (names and names <= {"result", "error"}):
         if document.get("error") not in (None, ""):
             return Outcome(error=cut(text_of(document["error"]), 2000))
         if "result" in document:
             return Outcome(document["result"])
-        if "done" in document or "total" in document or (not whole and "message" in document):
-            progress(_number(document.get("done")), _number(document.get("total")), str(document.get("message") or ""))
-            return None
-    return Outcome(document) if whole else None
+    done, total = _number(document.get("done")), _number(document.get("total"))
+    if whole and not (names <= {"done", "total", "message"} and (done is not None or total is not None)):
+        return Outcome(document)
+    progress(done, total, str(document.get("message") or ""))
+    return None
 
 
 def _of_destination(document: Mapping[str, Any]) -> Outcome:

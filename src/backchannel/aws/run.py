@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from ..errors import AWSError, TaskCancelledError
 from ..tasks import current_task
 
 __all__ = ["Run", "delays"]
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -74,7 +77,7 @@ class Run:
         for delay in delays(longest):
             if self.over:
                 if stop is not None:
-                    stop()
+                    self._stop(stop, what)
                 self.check()
             try:
                 found = look()
@@ -88,3 +91,9 @@ class Run:
                 return found
             self._over.wait(delay)
         raise AssertionError("delays never end")
+
+    def _stop(self, stop: Callable[[], object], what: str) -> None:
+        try:
+            stop()
+        except AWSError as error:
+            _log.warning("the %s goes on although its task has ended, as it could not be stopped: %s", what, error)

@@ -85,7 +85,7 @@ def s3_put_tool(bucket: str, prefix: str = "", *, overwrite: bool = False, **opt
             data = arguments["text"].encode("utf-8", "replace")
             about = f"object s3://{bucket}/{key}"
             kind = arguments.get("content_type") or "text/plain; charset=utf-8"
-            condition = {} if overwrite else {"IfNoneMatch": "*"}
+            condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
             try:
                 access.call("s3", "put_object", about, Bucket=bucket, Key=key, Body=data, ContentType=kind, **condition)
             except AWSError as error:
