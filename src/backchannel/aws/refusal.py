@@ -14,6 +14,8 @@ _QUOTED = 400
 _PREFIXES = {"stepfunctions": "states"}
 _ACTIONS = {("lambda", "invoke"): "lambda:InvokeFunction", ("s3", "list_objects_v2"): "s3:ListBucket"}
 
+_HINTS = {"s3:GetObject": " Without s3:ListBucket on the bucket, S3 says the same of an object that does not exist."}
+
 _DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation", "403"}
 _INVALID = {
     "ExpiredToken",
@@ -90,7 +92,7 @@ def _answered(response: Any, action: str, about: str) -> AWSError:
     if code in _DENIED or status == 403:
         return AWSError(
             f"AWS does not allow {action} on {about} ({code}). Allow the action {action} on that resource in the IAM "
-            f"policy of the credentials in use.{quoted}",
+            f"policy of the credentials in use.{_HINTS.get(action, '')}{quoted}",
             code=code,
         )
     if code in _THROTTLED or status == 429:
@@ -133,7 +135,7 @@ def _unsent(error: Exception, code: str, exceptions: Any, service: str, about: s
             text += ' A function that runs longer is better called with mode="event".'
     elif isinstance(error, (exceptions.ParamValidationError, exceptions.InvalidRegionError, ValueError)):
         text = f"The request about {about} cannot be sent: {cut(str(error), _QUOTED)}"
-    elif isinstance(error, exceptions.HTTPClientError):
+    elif isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
         text = f"AWS cannot be reached for {about}: {cut(str(error), _QUOTED)} Check the network and the region."
         return AWSError(text, code=code, may_pass=True)
     else:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Protocol
 
 from ..errors import AWSError
@@ -129,7 +130,7 @@ class S3Result(_Place):
             if error.code == "NoSuchKey":
                 return None
             raise
-        with found["Body"] as body, explained("s3", "get_object", about):
+        with closing(found["Body"]) as body, explained("s3", "get_object", about):
             if found["ContentLength"] > self._max_bytes:
                 return Outcome(error=f"The result {about} has {found['ContentLength']:,} bytes: too large to read.")
             data = body.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, Unpack
 
 from ..errors import AWSError, ToolArgumentsError, ToolDefinitionError
@@ -41,7 +42,7 @@ def s3_get_tool(
             found = access.call("s3", "get_object", about, Bucket=bucket, Key=key)
             size = found["ContentLength"]
             data = bytearray()
-            with found["Body"] as body, explained("s3", "get_object", about):
+            with closing(found["Body"]) as body, explained("s3", "get_object", about):
                 if size > most:
                     raise AWSError(
                         f"The {about} has {size:,} bytes, more than the {most:,} that this tool reads. Read a smaller "
