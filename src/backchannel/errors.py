@@ -12,6 +12,7 @@ Each says what happened, to which named thing, and what to do about it.
     ├── ToolArgumentsError       (ValueError)      arguments that do not fit a tool's schema
     ├── ModelError                                 a model could not be reached, or answered with an error
     │   ├── BidiModelTimeoutError                  a connection came to its time limit; the agent restarts it
+    │   ├── ModelThrottledError                    the provider takes no more requests for now
     │   └── ScriptError          (AssertionError)  a ScriptedModel was used otherwise than its script says
     ├── TaskError                                  a background task has no value
     │   ├── TaskFailedError                        its function raised; `__cause__` has the original
@@ -40,6 +41,7 @@ __all__ = [
     "InvalidInputError",
     "MissingExtraError",
     "ModelError",
+    "ModelThrottledError",
     "ScriptError",
     "SessionConflictError",
     "SessionDamagedError",
@@ -114,6 +116,10 @@ class BidiModelTimeoutError(ModelError):
     def __init__(self, message: str, **restart_config: Any) -> None:
         super().__init__(message)
         self.restart_config = restart_config
+
+
+class ModelThrottledError(ModelError):
+    """The provider takes no more requests for now; the same call may be made again later."""
 
 
 class ScriptError(ModelError, AssertionError):

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from .sessions import FileSessionManager, S3SessionManager
     from .snapshots import load_snapshot, take_snapshot
     from .summary import SummarizingConversationManager
+    from .text import Agent
+    from .text_turn import AgentResult
     from .window import WindowConversationManager
 
 __all__ = [
+    "Agent",
+    "AgentResult",
     "AgentState",
     "Approval",
     "ApprovalRequest",
@@ -33,6 +37,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Agent": ".text",
+    "AgentResult": ".text_turn",
     "AsyncAgent": ".async_agent",
     "FileSessionManager": ".sessions",
     "Reply": ".reply",

@@ -72,7 +72,7 @@ class AsyncAgent:
             ``send``, or a function from a prompt to an answer; plain or async.
         manager: Runs the tasks.
         on_reply: Called with what the agent answers to results, in the agent's thread.
-        loop: The event loop for an agent whose code is async; None for one of its own, which runs during turns only.
+        loop: The event loop for an agent whose code is async; None for the one that background coroutines run on.
         gather_s: How long the first of several results waits for others of tasks that run, seconds.
 
     Raises:
@@ -361,8 +361,6 @@ class AsyncAgent:
 
     def _rest(self) -> None:
         """No thread is at work; the lock is held."""
-        if self._closed:
-            self._invoke.close()
         if self._closed or self._delivery.quiet:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:

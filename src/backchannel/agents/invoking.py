@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import threading
-import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..errors import AgentStateError, InvalidInputError
+from ..tasks.runners.coroutines import background_loop
 from .bidi import BidiAgent
 
 __all__ = ["Invoker"]
@@ -28,7 +27,7 @@ class Invoker:
 
     Args:
         agent: The agent.
-        loop: Where what is asynchronous runs; None for an event loop of its own, which runs during calls only.
+        loop: Where what is asynchronous runs; None for the event loop of background coroutines.
 
     Raises:
         InvalidInputError: If the agent can be asked in no way.
@@ -37,9 +36,6 @@ class Invoker:
     def __init__(self, agent: Any, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._agent = agent
         self._loop = loop
-        self._own: asyncio.AbstractEventLoop | None = None
-        self._closer: weakref.finalize[..., Any] | None = None
-        self._lock = threading.Lock()
         self._ask, self._asynchronous = _method(agent)
         self._as_messages = _wants_messages(agent)
 
@@ -58,30 +54,13 @@ class Invoker:
         except RuntimeError:
             return False
         conversation = self._agent._conversation if isinstance(self._agent, BidiAgent) else None
-        return here is self._loop or (conversation is not None and here is conversation.loop)
-
-    def close(self) -> None:
-        """Close the event loop of its own. Not during a call; safe twice."""
-        with self._lock:
-            closer, self._closer, self._own = self._closer, None, None
-        if closer is None:
-            return
-        # In a thread of its own: here another event loop may be running.
-        thread = threading.Thread(target=closer, name="backchannel-agent-close", daemon=True)
-        thread.start()
-        thread.join()
+        mine = self._loop or (background_loop() if self._asynchronous else None)
+        return here is mine or (conversation is not None and here is conversation.loop)
 
     def _run(self, ask: Callable[[], Any]) -> Any:
-        if self._loop is not None:
-            if not self._loop.is_running():
-                raise AgentStateError("the event loop that AsyncAgent was given does not run: the agent cannot answer")
-            return asyncio.run_coroutine_threadsafe(_answer(ask), self._loop).result()
-        with self._lock:
-            if self._own is None:
-                self._own = asyncio.new_event_loop()
-                self._closer = weakref.finalize(self, _close, self._own)
-            own = self._own
-        return own.run_until_complete(_answer(ask))
+        if self._loop is not None and not self._loop.is_running():
+            raise AgentStateError("the event loop that AsyncAgent was given does not run: the agent cannot answer")
+        return asyncio.run_coroutine_threadsafe(_answer(ask), self._loop or background_loop()).result()
 
 
 async def _answer(ask: Callable[[], Any]) -> Any:
@@ -89,18 +68,6 @@ async def _answer(ask: Callable[[], Any]) -> Any:
     while inspect.isawaitable(answer):
         answer = await answer
     return answer
-
-
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    if loop.is_running() or loop.is_closed():
-        return
-    with contextlib.suppress(Exception):
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True) if left else asyncio.sleep(0))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
 
 
 def _method(agent: Any) -> tuple[Callable[[Any], Any | Awaitable[Any]], bool]:

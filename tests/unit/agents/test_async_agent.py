@@ -397,6 +397,26 @@ def test_a_loop_that_does_not_run_is_said_so(manager):
     loop.close()
 
 
+async def test_a_background_coroutine_that_a_turn_started_goes_on_after_it(manager):
+    @async_tool(manager)
+    async def train() -> str:
+        """Train."""
+        loops.append(asyncio.get_running_loop())
+        await asyncio.to_thread(go_on.wait, WAIT)
+        return "trained"
+
+    go_on, loops, prompts = threading.Event(), [], []
+
+    async def agent(prompt: str) -> str:
+        prompts.append(prompt)
+        return str(train()) if prompt == "go" else prompt
+
+    async with AsyncAgent(agent, manager) as talk:
+        assert "background" in await talk.send("go")
+        go_on.set()
+    assert "trained" in prompts[1]
+
+
 def test_async_functions_and_functions_that_return_awaitables_are_agents(manager):
     async def agent(prompt: str) -> str:
         await asyncio.sleep(0)

@@ -15,7 +15,7 @@ from collections import deque
 from ...errors import TaskRefusedError
 from .runner import Job
 
-__all__ = ["CoroutineRunner", "set_default_loop"]
+__all__ = ["CoroutineRunner", "background_loop", "set_default_loop"]
 
 _lock = threading.RLock()
 _default_loop: asyncio.AbstractEventLoop | None = None
@@ -160,3 +160,10 @@ def _loop_of_its_own() -> asyncio.AbstractEventLoop:
             _own_loop = asyncio.new_event_loop()
             threading.Thread(target=_own_loop.run_forever, name="backchannel-coroutines", daemon=True).start()
         return _own_loop
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop for coroutines that are started where none runs: it goes on when they have ended."""
+    if _default_loop is not None and _default_loop.is_running():
+        return _default_loop
+    return _loop_of_its_own()
