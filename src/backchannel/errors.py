@@ -18,6 +18,8 @@ Each says what happened, to which named thing, and what to do about it.
     │   ├── TaskFailedError                        its function raised; `__cause__` has the original
     │   ├── TaskCancelledError                     it was cancelled
     │   ├── TaskTimedOutError    (TimeoutError)    it ran longer than its time-out
+    │   ├── TaskTransferError    (TypeError)       its function, an argument or its result cannot go to another process
+    │   ├── TaskWorkerError      (RuntimeError)    the process or cluster that ran it died or cannot be reached
     │   └── TaskRefusedError                       it was not accepted: queue full, manager shut down
     ├── AWSError                                   AWS refused, was not reached, or what ran there failed
     └── SessionError                               a stored session cannot be used as asked
@@ -53,6 +55,8 @@ __all__ = [
     "TaskFailedError",
     "TaskRefusedError",
     "TaskTimedOutError",
+    "TaskTransferError",
+    "TaskWorkerError",
     "ToolArgumentsError",
     "ToolDefinitionError",
 ]
@@ -140,6 +144,14 @@ class TaskCancelledError(TaskError):
 
 class TaskTimedOutError(TaskError, TimeoutError):
     """The task ran longer than its time-out."""
+
+
+class TaskTransferError(TaskError, TypeError):
+    """What a task needs or returns cannot be sent between this process and the one that runs it; names the thing."""
+
+
+class TaskWorkerError(TaskError, RuntimeError):
+    """What ran the task died or cannot be reached; the task has no value, and others go on."""
 
 
 class TaskRefusedError(TaskError):

@@ -19,22 +19,49 @@ WAIT = 10.0
 
 
 class Gate:
-    """A place where a body waits, whatever it is made of, until the test opens it."""
+    """A place where a body waits, whatever it is made of and wherever it runs, until the test opens it."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
-        self._opened = threading.Event()
+        self._lock = threading.Lock()
+        self._is_open = False
+        self._waiting: list[Connection] = []
+        self._listener = Listener()
+        self.address = self._listener.address
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __reduce__(self) -> Any:
+        return GateElsewhere, (self.address,)
 
     def open(self) -> None:
-        self._opened.set()
+        with self._lock:
+            self._is_open = True
+            for connection in self._waiting:
+                _let_through(connection)
+            self._waiting.clear()
+
+    def close(self) -> None:
+        self.open()
+        with contextlib.suppress(OSError), Client(self.address):
+            pass
 
     def wait(self) -> None:
-        self.reached.set()
-        assert self._opened.wait(WAIT)
+        _wait_at(self.address)
 
     async def wait_async(self) -> None:
-        self.reached.set()
-        await asyncio.get_running_loop().run_in_executor(None, self._opened.wait, WAIT)
+        await asyncio.get_running_loop().run_in_executor(None, self.wait)
+
+    def _accept(self) -> None:
+        with self._listener:
+            while True:
+                connection = self._listener.accept()
+                with self._lock:
+                    if self._is_open:
+                        _let_through(connection)
+                        if not connection.closed or not self._waiting:
+                            return
+                    self._waiting.append(connection)
+                self.reached.set()
 
 
 class Threads:

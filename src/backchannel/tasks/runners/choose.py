@@ -86,16 +86,16 @@ def _is_dask_client(choice: object) -> bool:
 
 
 def _executor(executor: Executor) -> Runner:
-    return _not_yet(executor)
+    from .executor import ExecutorRunner
+
+    return ExecutorRunner(executor)
 
 
 def _processes(limit: int) -> Runner:
-    return _not_yet(limit)
+    from .processes import ProcessRunner
+
+    return ProcessRunner(limit)
 
 
 def _dask(client: Any) -> Runner:
-    return _not_yet(client)
-
-
-def _not_yet(what: object) -> Runner:
-    raise ToolDefinitionError(f"tasks cannot be run there yet: {what!r:.100}")
+    raise ToolDefinitionError(f"tasks cannot be run there yet: {client!r:.100}")
