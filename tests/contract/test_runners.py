@@ -1,4 +1,4 @@
-"""What every runner does: the same scenarios for plain functions in threads and for coroutines."""
+"""One contract for all runners: threads, coroutines, processes, any executor, Dask."""
 
 from __future__ import annotations
 
@@ -6,71 +6,55 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backchannel.errors import TaskCancelledError, TaskFailedError, TaskRefusedError, TaskTimedOutError
+from backchannel.errors import (
+    TaskCancelledError,
+    TaskFailedError,
+    TaskRefusedError,
+    TaskTimedOutError,
+)
 from backchannel.tasks import AsyncToolManager, Task, cancelled, current_task, progress, track
 from backchannel.tasks.manager import AsyncTaskResult
-from backchannel.tasks.runners import coroutines
+from backchannel.tasks.runners import Runner, coroutines, runner_of
+from backchannel.tasks.runners.processes import ProcessRunner
+from tests.support.crossing import Gate, Notes
 
-WAIT = 10.0
-
-
-class Gate:
-    """A place where a body waits, whatever it is made of and wherever it runs, until the test opens it."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self._lock = threading.Lock()
-        self._is_open = False
-        self._waiting: list[Connection] = []
-        self._listener = Listener()
-        self.address = self._listener.address
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __reduce__(self) -> Any:
-        return GateElsewhere, (self.address,)
-
-    def open(self) -> None:
-        with self._lock:
-            self._is_open = True
-            for connection in self._waiting:
-                _let_through(connection)
-            self._waiting.clear()
-
-    def close(self) -> None:
-        self.open()
-        with contextlib.suppress(OSError), Client(self.address):
-            pass
-
-    def wait(self) -> None:
-        _wait_at(self.address)
-
-    async def wait_async(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, self.wait)
-
-    def _accept(self) -> None:
-        with self._listener:
-            while True:
-                connection = self._listener.accept()
-                with self._lock:
-                    if self._is_open:
-                        _let_through(connection)
-                        if not connection.closed or not self._waiting:
-                            return
-                    self._waiting.append(connection)
-                self.reached.set()
+WAIT = 20.0
 
 
-class Threads:
-    """Bodies as plain functions."""
+class Kind:
+    """One runner, and what it can do.
 
-    name = "threads"
+    Attributes:
+        is_here: Bodies run in this process, and share its objects and context.
+        tells: Progress and log lines come while a body runs.
+        waits: A task is queued until its body starts.
+        frees: A stuck body that was cancelled holds up nothing.
+    """
+
+    name = ""
+    is_async = False
+    is_here = True
+    tells = True
+    waits = True
+    frees = True
 
     def manager(self, places: int) -> AsyncToolManager:
-        return AsyncToolManager(max_workers=places)
+        manager = AsyncToolManager(max_workers=places)
+        manager.threads = self.runner(manager, places)
+        return manager
+
+    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
+        return manager.threads
+
+    def close(self, manager: AsyncToolManager) -> None:
+        pass
 
     def body(self, before: Callable[[], Any], gate: Gate | None = None, after: Callable[[], Any] = lambda: None) -> Any:
         def run() -> Any:
@@ -89,10 +73,17 @@ class Threads:
         return run
 
 
-class Coroutines:
+class Threads(Kind):
+    """Bodies as plain functions."""
+
+    name = "threads"
+
+
+class Coroutines(Kind):
     """Bodies as coroutine functions."""
 
     name = "coroutines"
+    is_async = True
 
     def manager(self, places: int) -> AsyncToolManager:
         return AsyncToolManager(max_coroutines=places)
@@ -115,16 +106,81 @@ class Coroutines:
         return run
 
 
+class Processes(Kind):
+    """Bodies in worker processes."""
+
+    name = "processes"
+    is_here = False
+
+    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
+        return ProcessRunner(places, grace_s=0.0)
+
+    def close(self, manager: AsyncToolManager) -> None:
+        assert isinstance(manager.threads, ProcessRunner)
+        manager.threads.close()
+
+
+class Executors(Kind):
+    """Bodies in an executor of somebody else's."""
+
+    frees = False
+
+    def __init__(self) -> None:
+        self._made: list[Executor] = []
+
+    def make(self, places: int) -> Executor:
+        raise NotImplementedError
+
+    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
+        executor = self.make(places)
+        self._made.append(executor)
+        return runner_of(executor, manager)
+
+    def close(self, manager: AsyncToolManager) -> None:
+        self._made.pop().shutdown()
+
+
+class ThreadPools(Executors):
+    name = "thread pool"
+
+    def make(self, places: int) -> Executor:
+        return ThreadPoolExecutor(places)
+
+
+class ProcessPools(Executors):
+    name = "process pool"
+    is_here = False
+    tells = False
+    waits = False
+
+    def make(self, places: int) -> Executor:
+        return ProcessPoolExecutor(places, mp_context=get_context("spawn"))
+
+    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
+        with pytest.warns(UserWarning, match="no progress"):
+            return super().runner(manager, places)
+
+
+KINDS: list[Kind] = [Threads(), Coroutines(), Processes(), ThreadPools(), ProcessPools()]
+
+
 class Scene:
     """A manager with some places, and the results that it told."""
 
-    def __init__(self, kind: Threads | Coroutines, places: int = 2) -> None:
+    def __init__(self, kind: Kind, notes: Notes, places: int = 2) -> None:
         self.kind = kind
+        self.notes = notes
         self.told: list[AsyncTaskResult] = []
         self.manager = kind.manager(places)
         self.manager.on_complete = self.told.append
         self.body = kind.body
         self.gates: list[Gate] = []
+
+    def needs(self, **abilities: bool) -> None:
+        """Skip the test where the runner does not claim these."""
+        for name, wanted in abilities.items():
+            if getattr(self.kind, name) is not wanted:
+                pytest.skip(f"{self.kind.name}: {name} is {not wanted}")
 
     def gate(self) -> Gate:
         gate = Gate()
@@ -136,23 +192,24 @@ class Scene:
 
     def end(self) -> None:
         for gate in self.gates:
-            gate.open()
+            gate.close()
         self.manager.shutdown()
+        self.kind.close(self.manager)
         assert self.manager.pending_count == 0
         assert len(self.told) == len(self.manager.tasks)
 
 
-@pytest.fixture(params=[Threads(), Coroutines()], ids=lambda kind: kind.name)
-def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    made = Scene(request.param)
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(request.param, Notes(tmp_path / "notes"))
     yield made
     made.end()
 
 
-@pytest.fixture(params=[Threads(), Coroutines()], ids=lambda kind: kind.name)
-def narrow(request: pytest.FixtureRequest) -> Iterator[Scene]:
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def narrow(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     """With one place only."""
-    made = Scene(request.param, places=1)
+    made = Scene(request.param, Notes(tmp_path / "notes"), places=1)
     yield made
     made.end()
 
@@ -177,7 +234,7 @@ def test_arguments_are_given_by_name(scene: Scene) -> None:
     async def add_async(a: int, b: int) -> int:
         return a + b
 
-    body = add if isinstance(scene.kind, Threads) else add_async
+    body = add_async if scene.kind.is_async else add
     assert scene.manager.start("add", body, {"a": 1, "b": 2}).result(WAIT) == 3
 
 
@@ -192,7 +249,7 @@ def test_whatever_a_body_raises_fails_its_task_only(scene: Scene, error: BaseExc
         task.result(WAIT)
     assert task.status == "failed"
     # Python itself makes a RuntimeError of a StopIteration that leaves a coroutine.
-    remade = isinstance(error, StopIteration) and isinstance(scene.kind, Coroutines)
+    remade = isinstance(error, StopIteration) and scene.kind.is_async
     assert type(task.error) is (RuntimeError if remade else type(error))
     assert caught.value.__cause__ is task.error
     assert scene.start(scene.body(lambda: "still there")).result(WAIT) == "still there"
@@ -205,20 +262,24 @@ def test_a_value_that_cannot_be_printed_is_still_a_value(scene: Scene) -> None:
 
     value = Unprintable()
     task = scene.start(scene.body(lambda: value))
-    assert task.result(WAIT) is value
+    assert (task.result(WAIT) is value) is scene.kind.is_here
     assert "Unprintable" in task.summary()
     assert "Unprintable" in task.snapshot()["text"]
 
 
 def test_a_body_says_how_far_it_is(scene: Scene) -> None:
-    gate = scene.gate()
+    scene.needs(tells=True)
+    gate, told = scene.gate(), threading.Event()
+    scene.manager.subscribe(lambda task, kind: told.set(), ["progressed"])
     task = scene.start(scene.body(lambda: progress(3, 12, "quarters"), gate))
     assert gate.reached.wait(WAIT)
+    assert told.wait(WAIT)
     assert task.status == "running"
     assert task.progress[:4] == (3, 12, "quarters", 0.25)
 
 
 def test_a_body_knows_its_task_and_runs_in_the_context_of_its_caller(scene: Scene) -> None:
+    scene.needs(is_here=True)
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
     variable.set("of the caller")
     task = scene.start(scene.body(lambda: (current_task(), variable.get())))
@@ -226,26 +287,44 @@ def test_a_body_knows_its_task_and_runs_in_the_context_of_its_caller(scene: Scen
     assert current_task() is None
 
 
+def test_a_body_knows_its_task_wherever_it_runs(scene: Scene) -> None:
+    def look() -> Any:
+        task = current_task()
+        assert task is not None
+        return task.id, task.number, task.label, task.status, cancelled()
+
+    task = scene.start(scene.body(look), label="the run")
+    assert task.result(WAIT) == (task.id, task.number, "the run", "running", False)
+
+
 def test_print_in_a_body_works(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    if not scene.kind.is_here:
+        scene.needs(tells=True)
+        task = scene.start(scene.body(lambda: print("from the task")))
+        assert task.result(WAIT) is None
+        assert task.logs == ["from the task"]
+        return
     assert scene.start(scene.body(lambda: print("from the task"))).result(WAIT) is None
     assert capsys.readouterr().out == "from the task\n"
 
 
 def test_a_waiting_task_is_cancelled_without_running(narrow: Scene) -> None:
-    gate, ran = narrow.gate(), []
+    gate, notes = narrow.gate(), narrow.notes
     first = narrow.start(narrow.body(lambda: None, gate))
     assert gate.reached.wait(WAIT)
-    second = narrow.start(narrow.body(lambda: ran.append(2)))
-    third = narrow.start(narrow.body(lambda: ran.append(3)))
-    assert second.status == "queued"
+    blocking = narrow.start(narrow.body(lambda: None)) if not narrow.kind.waits else first
+    second = narrow.start(narrow.body(lambda: notes.add(2)))
+    third = narrow.start(narrow.body(lambda: notes.add(3)))
+    assert second.status == ("queued" if narrow.kind.waits else "running")
     assert second.cancel()
     with pytest.raises(TaskCancelledError):
         second.result(WAIT)
     gate.open()
     first.result(WAIT)
+    blocking.result(WAIT)
     third.result(WAIT)
-    assert ran == [3]
-    assert second.elapsed == 0
+    assert notes.all() == [3]
+    assert second.elapsed == 0 or not narrow.kind.waits
 
 
 def test_a_running_task_is_cancelled_at_once_and_its_value_is_dropped(scene: Scene) -> None:
@@ -264,38 +343,40 @@ def test_a_running_task_is_cancelled_at_once_and_its_value_is_dropped(scene: Sce
 
 
 def test_a_cancelled_body_learns_of_it(scene: Scene) -> None:
-    gate, ended, seen = scene.gate(), threading.Event(), []
+    scene.needs(tells=True)
+    gate, ended, notes = scene.gate(), scene.gate(), scene.notes
+    if isinstance(scene.manager.threads, ProcessRunner):
+        scene.manager.threads.grace_s = WAIT
 
     def go_on() -> None:
-        seen.append(cancelled())
+        while not cancelled():
+            pass
+        notes.add(cancelled())
         try:
             for step in track(range(5)):
-                seen.append(step)
+                notes.add(step)
         finally:
-            ended.set()
+            ended.wait()
 
-    if isinstance(scene.kind, Threads):
-        task = scene.start(scene.body(lambda: None, gate, go_on))
-    else:
+    async def asynchronous() -> None:
+        try:
+            await gate.wait_async()
+        except asyncio.CancelledError:
+            go_on()
+            raise
 
-        async def body() -> None:
-            try:
-                await gate.wait_async()
-            except asyncio.CancelledError:
-                go_on()
-                raise
-
-        task = scene.start(body)
+    task = scene.start(asynchronous if scene.kind.is_async else scene.body(lambda: None, gate, go_on))
     assert gate.reached.wait(WAIT)
+    ended.open()
     task.cancel()
     gate.open()
-    assert ended.wait(WAIT)
-    assert seen == [True]
+    assert ended.reached.wait(WAIT)
+    assert notes.all() == [True]
 
 
 def test_a_task_that_runs_too_long_is_timed_out_and_its_value_is_dropped(scene: Scene) -> None:
     gate = scene.gate()
-    task = scene.start(scene.body(lambda: "value", gate), timeout=0.02)
+    task = scene.start(scene.body(lambda: "value", gate), timeout=0.05)
     with pytest.raises(TaskTimedOutError, match="ran longer than its time-out"):
         task.result(WAIT)
     gate.open()
@@ -304,6 +385,7 @@ def test_a_task_that_runs_too_long_is_timed_out_and_its_value_is_dropped(scene: 
 
 
 def test_the_time_spent_waiting_for_a_place_does_not_count(narrow: Scene) -> None:
+    narrow.needs(frees=True)
     gate = narrow.gate()
     first = narrow.start(narrow.body(lambda: None, gate), timeout=0.05)
     second = narrow.start(narrow.body(lambda: "in time"), timeout=60.0)
@@ -313,6 +395,7 @@ def test_the_time_spent_waiting_for_a_place_does_not_count(narrow: Scene) -> Non
 
 
 def test_a_stuck_body_gives_its_place_away_when_it_is_cancelled(narrow: Scene) -> None:
+    narrow.needs(frees=True)
     gate = narrow.gate()
     stuck = narrow.start(narrow.body(lambda: None, gate))
     assert gate.reached.wait(WAIT)
@@ -324,57 +407,46 @@ def test_a_stuck_body_gives_its_place_away_when_it_is_cancelled(narrow: Scene) -
 
 
 def test_no_more_run_at_a_time_than_there_are_places(narrow: Scene) -> None:
-    running, most = [0], [0]
-    lock = threading.Lock()
-
-    def enter() -> None:
-        with lock:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-
-    def leave() -> None:
-        with lock:
-            running[0] -= 1
-
-    gate = narrow.gate()
-    tasks = [narrow.start(narrow.body(enter, gate, leave)) for _ in range(10)]
+    gate, notes = narrow.gate(), narrow.notes
+    tasks = [narrow.start(narrow.body(lambda: notes.add("in"), gate, lambda: notes.add("out"))) for _ in range(10)]
     assert gate.reached.wait(WAIT)
-    assert [task.status for task in tasks].count("queued") == 9
+    assert [task.status for task in tasks].count("queued") == (9 if narrow.kind.waits else 0)
     gate.open()
     for task in tasks:
         task.result(WAIT)
-    assert most == [1]
+    assert notes.all() == ["in", "out"] * 10
 
 
 def test_text_that_a_generator_yields_goes_to_the_log_and_the_last_value_is_the_result(scene: Scene) -> None:
     task = scene.start(scene.kind.generator("loading", "saving", 42))
     assert task.result(WAIT) == 42
-    assert task.logs == ["loading", "saving"]
+    assert task.logs == (["loading", "saving"] if scene.kind.tells else [])
     assert scene.start(scene.kind.generator()).result(WAIT) is None
 
 
 def test_a_generator_that_was_cancelled_ends_at_its_next_step(scene: Scene) -> None:
-    gate, reached = scene.gate(), []
+    scene.needs(tells=True)
+    gate, notes = scene.gate(), scene.notes
 
     def plain() -> Iterator[str]:
         yield "one"
         gate.wait()
         yield "two"
-        reached.append("three")
+        notes.add("three")
 
     async def asynchronous() -> Any:
         yield "one"
         await gate.wait_async()
         yield "two"
-        reached.append("three")
+        notes.add("three")
 
-    task = scene.start(plain if isinstance(scene.kind, Threads) else asynchronous)
+    task = scene.start(asynchronous if scene.kind.is_async else plain)
     assert gate.reached.wait(WAIT)
     task.cancel()
     gate.open()
     following = [scene.start(scene.body(lambda: "end")) for _ in range(3)]
     assert [other.result(WAIT) for other in following] == ["end"] * 3
-    assert reached == []
+    assert notes.all() == []
 
 
 def test_many_tasks_all_end_and_are_told_once(scene: Scene) -> None:

@@ -60,6 +60,9 @@ class ProcessRunner:
 
     Raises:
         MissingExtraError: If cloudpickle is not installed.
+
+    Attributes:
+        grace_s: As given; may be changed.
     """
 
     def __init__(self, limit: int | None = None, *, grace_s: float = GRACE_S, idle_s: float = IDLE_S) -> None:
@@ -67,7 +70,7 @@ class ProcessRunner:
         if not grace_s >= 0 or not idle_s >= 0:
             raise ValueError(f"ProcessRunner: grace_s={grace_s!r} and idle_s={idle_s!r} must be 0 seconds or more")
         self._threads = WorkerThreads(limit or os.cpu_count() or 1, "backchannel-process")
-        self._grace_s = grace_s
+        self.grace_s = grace_s
         self._idle_s = idle_s
         self._lock = threading.RLock()
         self._idle: list[tuple[WorkerProcess, Timer]] = []
@@ -99,10 +102,10 @@ class ProcessRunner:
             if worker is None:
                 return
             status = "timed_out" if job.task.status == "timed_out" else "cancelled"
-            if self._grace_s == 0 or not worker.end(place.number, status, job.task.life.reason):
+            if self.grace_s == 0 or not worker.end(place.number, status, job.task.life.reason):
                 worker.kill()
                 return
-            place.kill = _timers.after(self._grace_s, functools.partial(self._kill, place, worker))
+            place.kill = _timers.after(self.grace_s, functools.partial(self._kill, place, worker))
 
     def is_carried_here(self, job: Job) -> bool:
         del job
