@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tqdm
 
 from backchannel.errors import (
     TaskCancelledError,
@@ -297,15 +299,32 @@ def test_a_body_knows_its_task_wherever_it_runs(scene: Scene) -> None:
     assert task.result(WAIT) == (task.id, task.number, "the run", "running", False)
 
 
-def test_print_in_a_body_works(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    if not scene.kind.is_here:
-        scene.needs(tells=True)
-        task = scene.start(scene.body(lambda: print("from the task")))
-        assert task.result(WAIT) is None
-        assert task.logs == ["from the task"]
-        return
-    assert scene.start(scene.body(lambda: print("from the task"))).result(WAIT) is None
-    assert capsys.readouterr().out == "from the task\n"
+def test_what_a_body_prints_and_logs_goes_to_its_log(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+    scene.needs(tells=True)
+
+    def say() -> None:
+        print("printed")
+        logging.getLogger("somewhere").warning("logged")
+        thread = threading.Thread(target=print, args=("in a thread",))
+        thread.start()
+        thread.join()
+
+    task = scene.start(scene.body(say))
+    task.result(WAIT)
+    assert task.logs == ["printed", "WARNING logged", "in a thread"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_tqdm_in_a_body_drives_the_bar(scene: Scene) -> None:
+    scene.needs(tells=True)
+
+    def go_through() -> None:
+        for _ in tqdm.tqdm(range(7), desc="epochs"):
+            pass
+
+    task = scene.start(scene.body(go_through))
+    task.result(WAIT)
+    assert task.progress[:3] == (7, 7, "epochs")
 
 
 def test_a_waiting_task_is_cancelled_without_running(narrow: Scene) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import functools
-import io
 import os
 import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import IO, Any
 
 from .frames import read_frame, write_frame
@@ -46,51 +43,6 @@ class _Channel:
 
     def receive(self) -> tuple[Any, ...] | None:
         return read_frame(self._incoming)
-
-
-class _Lines(io.TextIOBase):
-    """What Python code prints, line by line."""
-
-    def __init__(self, file: Any, take: Callable[[str], object]) -> None:
-        self._file = file
-        self._take = take
-        self._rest = ""
-        self._lock = threading.RLock()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8"
-
-    @property
-    def buffer(self) -> Any:
-        return self._file.buffer
-
-    def fileno(self) -> int:
-        number: int = self._file.fileno()
-        return number
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str, /) -> int:
-        with self._lock:
-            *lines, rest = (self._rest + text).split("\n")
-            # A bar that draws itself anew with a carriage return: the newest counts.
-            self._rest = rest.rpartition("\r")[2] if "\r" in rest[:-1] else rest
-            for line in lines:
-                self._tell(line)
-        return len(text)
-
-    def end(self) -> None:
-        """Tell a last line that was not ended."""
-        with self._lock:
-            rest, self._rest = self._rest, ""
-            self._tell(rest)
-
-    def _tell(self, line: str) -> None:
-        line = line.rstrip("\r").rpartition("\r")[2]
-        if line.strip():
-            self._take(line)
 
 
 class _Worker:
@@ -137,15 +89,11 @@ class _Worker:
             ending = self._ending
         if ending is not None and ending[0] == number:
             self._end(*ending)
-        out, err = _Lines(sys.__stdout__, run.task.log), _Lines(sys.__stderr__, run.task.log)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            outcome = run.run()
-        out.end()
-        err.end()
+        outcome = run.run()
         with self._lock:
             self._run = None
         reporter.close()
-        for file in (sys.__stdout__, sys.__stderr__):
+        for file in (sys.stdout, sys.stderr):
             if file is not None:
                 file.flush()
         send("end", number, outcome)

@@ -164,7 +164,9 @@ def test_what_a_body_prints_goes_to_its_log_only(scene: Scene, capfd: pytest.Cap
 
     task = scene.start(body)
     task.result(WAIT)
-    assert sorted(task.logs) == sorted(["one", "two", "100%", "äöü 語 🎉", "careful", "from a thread", "unended"])
+    assert sorted(task.logs) == sorted(
+        ["one", "two", "100%", "äöü 語 🎉", "WARNING careful", "from a thread", "unended"]
+    )
     assert task.logs.index("one") < task.logs.index("two") < task.logs.index("100%")
     assert capfd.readouterr() == ("", "")
 
