@@ -23,7 +23,8 @@ from backchannel.errors import (
 )
 from backchannel.tasks import AsyncToolManager, Task, cancelled, current_task, progress, track
 from backchannel.tasks.manager import AsyncTaskResult
-from backchannel.tasks.runners import Runner, coroutines, runner_of
+from backchannel.tasks.runners import Runner, coroutines
+from backchannel.tasks.runners.executor import ExecutorRunner
 from backchannel.tasks.runners.processes import ProcessRunner
 from tests.support.crossing import Gate, Notes
 
@@ -36,7 +37,6 @@ class Kind:
     Attributes:
         is_here: Bodies run in this process, and share its objects and context.
         tells: Progress and log lines come while a body runs.
-        waits: A task is queued until its body starts.
         frees: A stuck body that was cancelled holds up nothing.
     """
 
@@ -44,16 +44,13 @@ class Kind:
     is_async = False
     is_here = True
     tells = True
-    waits = True
     frees = True
 
     def manager(self, places: int) -> AsyncToolManager:
-        manager = AsyncToolManager(max_workers=places)
-        manager.threads = self.runner(manager, places)
-        return manager
+        return AsyncToolManager(max_workers=places, runner=self.runner(places))
 
-    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
-        return manager.threads
+    def runner(self, places: int) -> Runner | str:
+        raise NotImplementedError
 
     def close(self, manager: AsyncToolManager) -> None:
         pass
@@ -79,6 +76,9 @@ class Threads(Kind):
     """Bodies as plain functions."""
 
     name = "threads"
+
+    def runner(self, places: int) -> Runner | str:
+        return "thread"
 
 
 class Coroutines(Kind):
@@ -114,12 +114,11 @@ class Processes(Kind):
     name = "processes"
     is_here = False
 
-    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
+    def runner(self, places: int) -> Runner | str:
         return ProcessRunner(places, grace_s=0.0)
 
     def close(self, manager: AsyncToolManager) -> None:
-        assert isinstance(manager.threads, ProcessRunner)
-        manager.threads.close()
+        manager.runner.close()
 
 
 class Executors(Kind):
@@ -133,10 +132,10 @@ class Executors(Kind):
     def make(self, places: int) -> Executor:
         raise NotImplementedError
 
-    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
+    def runner(self, places: int) -> Runner | str:
         executor = self.make(places)
         self._made.append(executor)
-        return runner_of(executor, manager)
+        return ExecutorRunner(executor)
 
     def close(self, manager: AsyncToolManager) -> None:
         self._made.pop().shutdown()
@@ -153,14 +152,13 @@ class ProcessPools(Executors):
     name = "process pool"
     is_here = False
     tells = False
-    waits = False
 
     def make(self, places: int) -> Executor:
         return ProcessPoolExecutor(places, mp_context=get_context("spawn"))
 
-    def runner(self, manager: AsyncToolManager, places: int) -> Runner:
+    def runner(self, places: int) -> Runner | str:
         with pytest.warns(UserWarning, match="no progress"):
-            return super().runner(manager, places)
+            return super().runner(places)
 
 
 KINDS: list[Kind] = [Threads(), Coroutines(), Processes(), ThreadPools(), ProcessPools()]
@@ -331,19 +329,17 @@ def test_a_waiting_task_is_cancelled_without_running(narrow: Scene) -> None:
     gate, notes = narrow.gate(), narrow.notes
     first = narrow.start(narrow.body(lambda: None, gate))
     assert gate.reached.wait(WAIT)
-    blocking = narrow.start(narrow.body(lambda: None)) if not narrow.kind.waits else first
     second = narrow.start(narrow.body(lambda: notes.add(2)))
     third = narrow.start(narrow.body(lambda: notes.add(3)))
-    assert second.status == ("queued" if narrow.kind.waits else "running")
+    assert second.status == "queued"
     assert second.cancel()
     with pytest.raises(TaskCancelledError):
         second.result(WAIT)
     gate.open()
     first.result(WAIT)
-    blocking.result(WAIT)
     third.result(WAIT)
     assert notes.all() == [3]
-    assert second.elapsed == 0 or not narrow.kind.waits
+    assert second.elapsed == 0
 
 
 def test_a_running_task_is_cancelled_at_once_and_its_value_is_dropped(scene: Scene) -> None:
@@ -364,8 +360,8 @@ def test_a_running_task_is_cancelled_at_once_and_its_value_is_dropped(scene: Sce
 def test_a_cancelled_body_learns_of_it(scene: Scene) -> None:
     scene.needs(tells=True)
     gate, ended, notes = scene.gate(), scene.gate(), scene.notes
-    if isinstance(scene.manager.threads, ProcessRunner):
-        scene.manager.threads.grace_s = WAIT
+    if isinstance(scene.manager.runner, ProcessRunner):
+        scene.manager.runner.grace_s = WAIT
 
     def go_on() -> None:
         while not cancelled():
@@ -429,7 +425,7 @@ def test_no_more_run_at_a_time_than_there_are_places(narrow: Scene) -> None:
     gate, notes = narrow.gate(), narrow.notes
     tasks = [narrow.start(narrow.body(lambda: notes.add("in"), gate, lambda: notes.add("out"))) for _ in range(10)]
     assert gate.reached.wait(WAIT)
-    assert [task.status for task in tasks].count("queued") == (9 if narrow.kind.waits else 0)
+    assert [task.status for task in tasks].count("queued") == 9
     gate.open()
     for task in tasks:
         task.result(WAIT)

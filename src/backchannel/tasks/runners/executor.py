@@ -18,7 +18,7 @@ __all__ = ["ExecutorRunner"]
 _ELSEWHERE = (
     "no progress and no log while it runs",
     "a cancel or time-out before its start only; afterwards the body goes on and its result is dropped",
-    "no start: a task counts as running from when it was handed over",
+    "no start: a task that was handed over counts as running, also while the executor keeps it waiting",
 )
 _HERE = ("a running body cannot be ended from outside",)
 
@@ -31,16 +31,21 @@ class ExecutorRunner:
 
     Args:
         executor: Any executor, also of other packages.
+        limit: Tasks that are handed over at a time, the others wait in their manager; None for as many as the executor
+            has workers, if it shows that, else any number.
 
     Raises:
         MissingExtraError: If bodies leave this process and cloudpickle is not installed.
 
     Attributes:
+        limit: As given or found.
         cannot: What tasks go without here, in words.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, limit: int | None = None) -> None:
+        workers = getattr(executor, "_max_workers", None)
         self._executor = executor
+        self.limit: int | None = workers if limit is None and isinstance(workers, int) else limit
         # By name: an executor of interpreters is made from the one of threads, but shares nothing.
         self._is_here = isinstance(executor, ThreadPoolExecutor) and "Interpreter" not in type(executor).__name__
         self.cannot: tuple[str, ...] = _HERE if self._is_here else _ELSEWHERE

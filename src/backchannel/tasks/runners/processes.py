@@ -62,6 +62,7 @@ class ProcessRunner:
         MissingExtraError: If cloudpickle is not installed.
 
     Attributes:
+        limit: As given, or the number of processors.
         grace_s: As given; may be changed.
     """
 
@@ -69,7 +70,8 @@ class ProcessRunner:
         check_installed()
         if not grace_s >= 0 or not idle_s >= 0:
             raise ValueError(f"ProcessRunner: grace_s={grace_s!r} and idle_s={idle_s!r} must be 0 seconds or more")
-        self._threads = WorkerThreads(limit or os.cpu_count() or 1, "backchannel-process")
+        self.limit = os.cpu_count() or 1 if limit is None else limit
+        self._threads = WorkerThreads(self.limit, "backchannel-process")
         self.grace_s = grace_s
         self._idle_s = idle_s
         self._lock = threading.RLock()

@@ -36,9 +36,7 @@ class OneAtHand(Executor):
 
 
 def manager_of(executor: Executor) -> AsyncToolManager:
-    manager = AsyncToolManager()
-    manager.threads = ExecutorRunner(executor)
-    return manager
+    return AsyncToolManager(runner=ExecutorRunner(executor))
 
 
 @pytest.fixture
@@ -112,7 +110,7 @@ def test_in_threads_everything_but_an_end_from_outside_works():
         task = start(manager, lambda: progress(1, 2, "half"))
         task.result(WAIT)
         assert task.progress[:3] == (1, 2, "half")
-        runner = manager.threads
+        runner = manager.runner
         assert isinstance(runner, ExecutorRunner)
         assert runner.cannot == ("a running body cannot be ended from outside",)
 

@@ -38,11 +38,11 @@ class Scene:
 
     def use(self, limit: int, **options: Any) -> ProcessRunner:
         self.runner = ProcessRunner(limit, **options)
-        self.manager.threads = self.runner
+        self.manager.runner = self.runner
         return self.runner
 
     def start(self, body: Any, /, timeout: float | None = None, **arguments: Any) -> Task:
-        return self.manager.start("body", body, arguments, asynchronous=False, timeout=timeout)
+        return self.manager.start("body", body, arguments, timeout=timeout)
 
     def gate(self) -> Gate:
         self.gates.append(Gate())
@@ -352,10 +352,9 @@ def test_impossible_options_are_refused(options: dict[str, float]):
 
 
 def test_a_manager_bounds_its_processes_by_its_workers():
-    manager = AsyncToolManager(max_workers=1)
+    manager = AsyncToolManager(max_workers=1, runner="process")
     runner = runner_of("process", manager)
     assert isinstance(runner, ProcessRunner)
-    manager.threads = runner
     assert len({manager.start("pid", os.getpid, {}).result(WAIT) for _ in range(3)}) == 1
     runner.close()
 
@@ -366,9 +365,8 @@ def program(text: str, tmp_path: Path) -> subprocess.Popen[str]:
     head = """
         import os, sys, threading
         from backchannel.tasks import AsyncToolManager
-        from backchannel.tasks.runners import runner_of
         manager = AsyncToolManager()
-        manager.threads = runner_of("process", manager)
+        manager.runner = "process"
         def body():
             os.write(2, f"{os.getpid()}\\n".encode())
             threading.Event().wait()
