@@ -22,6 +22,7 @@ from backchannel.aws import (
     dynamodb_get_tool,
     dynamodb_query_tool,
     lambda_tool,
+    run,
     s3_get_tool,
     s3_list_tool,
     s3_put_tool,
@@ -151,7 +152,11 @@ def failed(task: Task) -> str:
     return str(task.error)
 
 
-def test_errors_of_functions_and_of_lambda_say_what_happened(url: str, functions: LambdaEndpoint):
+def test_errors_of_functions_and_of_lambda_say_what_happened(
+    url: str, functions: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run, "THROTTLED_S", 0.01)
+
     def broken(event: Any) -> Any:
         raise ValueError("no such city")
 
@@ -164,7 +169,7 @@ def test_errors_of_functions_and_of_lambda_say_what_happened(url: str, functions
     )
     assert "throttling lambda:InvokeFunction" in failed(lambda_tool("busy", endpoint_url=functions.url)())
     assert "finds no Lambda function gone" in failed(lambda_tool("gone", endpoint_url=functions.url)())
-    assert len(functions.requests) == 2
+    assert [name for name, _, _ in functions.requests] == ["broken", *["busy"] * 5]
 
 
 def test_a_request_whose_answer_is_lost_is_not_sent_again(url: str):

@@ -16,7 +16,7 @@ from .run import Run
 __all__ = ["athena_query_tool", "is_read_only"]
 
 _COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*", re.DOTALL)
-_READING = re.compile(r"(?:SELECT|WITH|VALUES|SHOW|DESCRIBE|DESC|EXPLAIN)\b", re.IGNORECASE)
+_READING = re.compile(r"(?:SELECT|WITH|VALUES|SHOW|DESCRIBE|DESC)\b", re.IGNORECASE)
 _NUMBERS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("tinyint", "smallint", "integer", "int", "bigint"), int),
     **dict.fromkeys(("float", "real", "double"), float),

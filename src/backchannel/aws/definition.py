@@ -50,7 +50,13 @@ class ToolOptions(TypedDict, total=False):
 
 
 def tool_name(text: str) -> str:
-    """Return a tool's name made from that of something in AWS, or from its ARN."""
+    """Return a tool's name made from that of something in AWS, or from its ARN.
+
+    Raises:
+        ToolDefinitionError: If it is no name.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ToolDefinitionError(f"{text!r:.100} names nothing in AWS: give a name or an ARN")
     last = text
     if text.startswith("arn:"):
         parts = text.split(":")
@@ -138,6 +144,8 @@ def own_arguments(
         schema = FunctionSchema(like, name=tool)
         return schema.input_schema, schema.description or None, _with_defaults(schema.input_schema)
     if input_schema is not None:
+        if not isinstance(input_schema, Mapping):
+            raise ToolDefinitionError(f"tool {tool!r}: input_schema= is a JSON schema, not {input_schema!r:.100}")
         plain = input_schema.get("json", input_schema)
         return plain, None, _with_defaults(plain)
     one = {

@@ -15,6 +15,7 @@ from .run import Run
 
 __all__ = ["dynamodb_get_tool", "dynamodb_query_tool"]
 
+_PAGE = 10_000
 _TYPES = {str: "string", int: "integer", float: "number"}
 
 
@@ -142,7 +143,9 @@ def dynamodb_query_tool(
             limit = arguments.get("limit") or max_items
             items: list[dict[str, Any]] = []
             while True:
-                page = access.call("dynamodb", "query", f"table {table}", **request, Limit=limit - len(items) + 1)
+                page = access.call(
+                    "dynamodb", "query", f"table {table}", **request, Limit=min(limit - len(items) + 1, _PAGE)
+                )
                 items += map(item_of, page.get("Items", ()))
                 progress(min(len(items), limit), message="items read")
                 if len(items) > limit or "LastEvaluatedKey" not in page:

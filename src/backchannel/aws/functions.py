@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Unpack
 
@@ -14,6 +15,8 @@ from .results import ResultPlace, failure_in
 from .run import Run
 
 __all__ = ["lambda_tool"]
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_EVENT_S = 7 * 3600
 """Six hours in Lambda's queue, and the run itself."""
@@ -59,25 +62,22 @@ def lambda_tool(
     if mode == "event" and task_id_field in schema.get("properties", {}):
         raise ToolDefinitionError(f"tool {name!r}: {task_id_field!r} is the task's id; give another task_id_field=")
     about = f"Lambda function {function_name}"
+    _check_client(name, options.get("client"))
     if result is not None:
         options.setdefault("timeout", _LONGEST_EVENT_S)
 
-    def invoke(access: Access, kind: str, event: Mapping[str, Any]) -> Any:
-        parameters = {"Qualifier": qualifier} if qualifier else {}
-        return access.call(
-            "lambda",
-            "invoke",
-            about,
-            once=True,
-            FunctionName=function_name,
-            InvocationType=kind,
-            Payload=json.dumps(event).encode(),
-            **parameters,
-        )
+    def invoke(access: Access, run: Run, kind: str, event: Mapping[str, Any]) -> Any:
+        parameters: dict[str, Any] = {
+            "FunctionName": function_name,
+            "InvocationType": kind,
+            "Payload": json.dumps(event, allow_nan=False).encode(),
+            **({"Qualifier": qualifier} if qualifier else {}),
+        }
+        return run.begin(lambda: access.call("lambda", "invoke", about, once=True, **parameters))
 
     def make_request(access: Access) -> Callable[[dict[str, Any]], Any]:
         def request(arguments: dict[str, Any]) -> Any:
-            answer = invoke(access, "RequestResponse", event_of(arguments))
+            answer = invoke(access, Run(), "RequestResponse", event_of(arguments))
             with explained("lambda", "invoke", about):
                 payload = _value(answer["Payload"].read())
             if answer.get("FunctionError"):
@@ -91,11 +91,11 @@ def lambda_tool(
             run = Run()
             event = {**event_of(arguments), task_id_field: run.id}
             if result is None:
-                invoke(access, "Event", event)
+                invoke(access, run, "Event", event)
                 return f"Lambda has taken the event for {function_name}. It sends no result back."
             result.expect(run.id)
             try:
-                invoke(access, "Event", event)
+                invoke(access, run, "Event", event)
                 outcome = run.follow(lambda: result.look(access, run.id, task_id_field), about, longest=longest)
             finally:
                 result.forget(run.id)
@@ -113,6 +113,18 @@ def lambda_tool(
         input_schema=schema,
         options=options,
     )
+
+
+def _check_client(tool: str, client: Any) -> None:
+    """Warn of a client that may run a function twice."""
+    config = getattr(getattr(client, "meta", None), "config", None)
+    attempts = (getattr(config, "retries", None) or {}).get("total_max_attempts")
+    if config is not None and attempts != 1:
+        _log.warning(
+            "tool %r: its client sends a request again when there is no answer, and the function runs twice. Make it "
+            'with Config(read_timeout=910, tcp_keepalive=True, retries={"total_max_attempts": 1}), or give session=',
+            tool,
+        )
 
 
 def _failed(function_name: str, said: str) -> AWSError:

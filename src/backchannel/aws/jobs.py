@@ -42,15 +42,14 @@ def batch_job_tool(
     def make(access: Access) -> Callable[[dict[str, Any]], Any]:
         def run_job(arguments: dict[str, Any]) -> dict[str, Any]:
             run = Run()
-            job_id = access.call(
-                "batch",
-                "submit_job",
-                f"job definition {job_definition}",
-                once=True,
-                jobName=run.id,
-                jobQueue=job_queue,
-                jobDefinition=job_definition,
-                parameters=_given(arguments),
+            parameters: dict[str, Any] = {
+                "jobName": run.id,
+                "jobQueue": job_queue,
+                "jobDefinition": job_definition,
+                "parameters": _given(arguments),
+            }
+            job_id = run.begin(
+                lambda: access.call("batch", "submit_job", f"job definition {job_definition}", once=True, **parameters)
             )["jobId"]
             about = f"Batch job {job_id}"
 
@@ -105,8 +104,10 @@ def glue_job_tool(
         def run_job(arguments: dict[str, Any]) -> dict[str, Any]:
             run = Run()
             given = {f"--{parameter}": value for parameter, value in _given(arguments).items()}
-            run_id = access.call(
-                "glue", "start_job_run", f"Glue job {job_name}", once=True, JobName=job_name, Arguments=given
+            run_id = run.begin(
+                lambda: access.call(
+                    "glue", "start_job_run", f"Glue job {job_name}", once=True, JobName=job_name, Arguments=given
+                )
             )["JobRunId"]
             about = f"run {run_id} of the Glue job {job_name}"
 

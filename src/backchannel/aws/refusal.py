@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import AWSError
 from ..tools.text import cut
 
-__all__ = ["CREDENTIALS", "action_of", "refusal_of"]
+__all__ = ["CREDENTIALS", "THROTTLED", "action_of", "refusal_of"]
 
 _QUOTED = 400
 
@@ -37,7 +37,7 @@ _NOT_FOUND = {
     "ResourceNotFoundException",
     "StateMachineDoesNotExist",
 }
-_THROTTLED = {
+THROTTLED = {
     "BandwidthLimitExceeded",
     "ConcurrentRunsExceededException",
     "EC2ThrottledException",
@@ -95,7 +95,7 @@ def _answered(response: Any, action: str, about: str) -> AWSError:
             f"policy of the credentials in use.{_HINTS.get(action, '')}{quoted}",
             code=code,
         )
-    if code in _THROTTLED or status == 429:
+    if code in THROTTLED or status == 429:
         return AWSError(
             f"AWS is throttling {action} on {about} ({code}). Call again later, run fewer tasks at a time, or raise "
             f"the limit.{quoted}",

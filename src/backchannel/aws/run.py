@@ -6,10 +6,12 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from random import uniform
 from typing import TypeVar
 
 from ..errors import AWSError, TaskCancelledError
-from ..tasks import current_task
+from ..tasks import current_task, progress
+from .refusal import THROTTLED
 
 __all__ = ["Run", "delays"]
 
@@ -17,8 +19,12 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FAULTS = 5
-"""Looks in a row that may fail for a reason that may pass."""
+FAULTS = 20
+"""Looks in a row that may fail for a reason that may pass; each waits longer, up to twelve times as long as usual."""
+
+TRIES = 5
+THROTTLED_S = 1.0
+"""How long a throttled request waits before it is sent again, seconds; twice as long each time."""
 
 
 def delays(longest: float) -> Iterator[float]:
@@ -58,6 +64,24 @@ class Run:
         if self.over:
             raise TaskCancelledError("The task was to end.")
 
+    def begin(self, send: Callable[[], T]) -> T:
+        """Send a request that must not be sent twice; again only where AWS throttled it, and so did nothing.
+
+        Raises:
+            TaskCancelledError: If the task was cancelled or timed out.
+            AWSError: If AWS refused.
+        """
+        for attempt in range(TRIES):
+            self.check()
+            try:
+                return send()
+            except AWSError as error:
+                if error.code not in THROTTLED or attempt == TRIES - 1:
+                    raise
+            progress(message="AWS is throttling, will be tried again")
+            self._over.wait(THROTTLED_S * 2**attempt * uniform(0.5, 1))  # noqa: S311 - no secret
+        raise AssertionError("the last try returns or raises")
+
     def follow(
         self, look: Callable[[], T | None], what: str, *, longest: float, stop: Callable[[], object] | None = None
     ) -> T:
@@ -89,7 +113,7 @@ class Run:
                 found = None
             if found is not None:
                 return found
-            self._over.wait(delay)
+            self._over.wait(min(delay * 2**faults, longest * 12))
         raise AssertionError("delays never end")
 
     def _stop(self, stop: Callable[[], object], what: str) -> None:

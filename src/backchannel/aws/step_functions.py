@@ -76,6 +76,8 @@ def step_functions_tool(
 
             found = run.follow(look, execution, longest=longest, stop=stop)
             if found["status"] != "SUCCEEDED":
+                if history:
+                    _report(call, arn, execution, states)
                 raise _unsuccessful(found, execution, states)
             output = found.get("output")
             return None if output is None else json.loads(output)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.response import StreamingBody
 
 from backchannel.aws import (
@@ -20,6 +24,7 @@ from backchannel.aws import (
     dynamodb_query_tool,
     glue_job_tool,
     lambda_tool,
+    run,
     s3_get_tool,
     s3_list_tool,
     s3_put_tool,
@@ -109,6 +114,9 @@ def test_a_key_whose_name_is_no_name_of_python_is_given_by_name():
         lambda: lambda_tool("f", poll_s=0),
         lambda: lambda_tool("f", poll_s=float("nan")),
         lambda: lambda_tool("f", retires=3),  # type: ignore[call-arg]
+        lambda: lambda_tool(""),
+        lambda: lambda_tool("f", input_schema="object"),  # type: ignore[arg-type]
+        lambda: dynamodb_get_tool(None),  # type: ignore[arg-type]
         lambda: dynamodb_get_tool("t", ""),
         lambda: dynamodb_get_tool("t", {}),
         lambda: dynamodb_get_tool("t", {"a": str, "b": str, "c": str}),
@@ -165,6 +173,48 @@ def test_a_function_that_ran_out_of_time_says_what_to_raise():
     task = lambda_tool("f", client=FakeClient(invoke={"Payload": body(answer), "FunctionError": "Unhandled"}))()
     task.wait(WAIT)
     assert "Raise the function's time-out" in str(task.error)
+
+
+def test_a_throttled_request_is_sent_again_a_few_times_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "THROTTLED_S", 0.001)
+    throttled = refusal("TooManyRequestsException", "Rate Exceeded.", 429)
+    client = FakeClient(invoke=[throttled] * 4 + [{"Payload": body(b"1")}])
+    assert lambda_tool("f", client=client)().result(WAIT) == 1
+    for fault, times in ((throttled, 5), (refusal("ServiceException", status=500), 1)):
+        client = FakeClient(invoke=fault)
+        with pytest.raises(TaskFailedError, match="later"):
+            lambda_tool("f", client=client)().result(WAIT)
+        assert len(client.calls) == times
+
+
+def test_a_throttled_request_is_not_sent_again_once_its_task_was_cancelled(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "THROTTLED_S", 1000.0)
+    client = FakeClient(invoke=refusal("TooManyRequestsException"))
+    waits = threading.Event()
+    with AsyncToolManager() as manager:
+        manager.subscribe(lambda task, kind: waits.set(), ["progressed"])
+        task = lambda_tool("f", client=client, manager=manager)()
+        assert waits.wait(WAIT)
+        task.cancel()
+    assert len(client.calls) == 1
+
+
+@pytest.mark.parametrize(("retries", "warned"), [(None, True), ({"total_max_attempts": 1}, False)])
+def test_a_client_that_may_run_a_function_twice_is_warned_of(
+    retries: Any, warned: bool, caplog: pytest.LogCaptureFixture
+):
+    client: Any = boto3.client("lambda", "eu-west-1", config=Config(retries=retries))
+    lambda_tool("f", client=client)
+    assert ("runs twice" in caplog.text) is warned
+
+
+def test_what_is_sent_to_a_function_is_json_whatever_the_signature_says():
+    def report(day: datetime.date, kinds: set[str], more: Path | None = None) -> str:
+        raise AssertionError("never called")
+
+    client = FakeClient(invoke={"Payload": body(b"1")})
+    assert lambda_tool("f", like=report, client=client)("2026-11-21", ["a"]).result(WAIT) == 1
+    assert json.loads(client.calls[0][1]["Payload"])["day"] == "2026-11-21"
 
 
 def test_a_missing_item_is_named():
@@ -257,6 +307,7 @@ def test_a_large_object_is_not_read():
         ("/* SELECT */ DELETE FROM x", False),
         ("-- SELECT 1", False),
         ("SELECTED", False),
+        ("EXPLAIN ANALYZE INSERT INTO x SELECT 1", False),
         ("UNLOAD (SELECT 1) TO 's3://x'", False),
         ("", False),
         ("/* never ends", False),
@@ -401,10 +452,10 @@ def test_what_could_not_be_stopped_is_logged(caplog: pytest.LogCaptureFixture):
 def test_looking_bears_faults_that_may_pass_and_ends_at_one_that_does_not():
     throttled = refusal("ThrottlingException")
     done = {"JobRun": {"JobRunState": "SUCCEEDED", "ExecutionTime": 3}}
-    client = FakeClient(start_job_run={"JobRunId": "r"}, get_job_run=[throttled] * 5 + [done])
+    client = FakeClient(start_job_run={"JobRunId": "r"}, get_job_run=[throttled] * 20 + [done])
     assert glue_job_tool("g", poll_s=0.001, client=client)().result(WAIT)["execution_s"] == 3
 
-    for faults in ([throttled], [refusal("AccessDeniedException")]):
+    for faults in (throttled, refusal("AccessDeniedException")):
         client = FakeClient(start_job_run={"JobRunId": "r"}, get_job_run=faults)
         with pytest.raises(TaskFailedError, match="goes on"):
             glue_job_tool("g", poll_s=0.001, client=client)().result(WAIT)
