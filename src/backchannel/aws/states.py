@@ -49,8 +49,8 @@ class StateProgress:
 
     def take(self, events: Iterable[Mapping[str, Any]]) -> bool:
         """Take the events that are new; whether there were any."""
-        new = sorted((event for event in events if event["id"] > self.seen), key=lambda event: int(event["id"]))
-        for event in new:
+        new = {int(event["id"]): event for event in events if event["id"] > self.seen}
+        for _, event in sorted(new.items()):
             kind = str(event.get("type", ""))
             if kind.endswith("StateEntered"):
                 self.current = str(event.get("stateEnteredEventDetails", {}).get("name", ""))
@@ -58,5 +58,5 @@ class StateProgress:
                 name = event.get("stateExitedEventDetails", {}).get("name")
                 self.done += self._names is None or name in self._names
         if new:
-            self.seen = int(new[-1]["id"])
+            self.seen = max(new)
         return bool(new)
