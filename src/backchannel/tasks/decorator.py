@@ -17,6 +17,7 @@ from ..errors import (
 from ..events import ToolResultEvent
 from ..messages import ToolSpec, ToolUse
 from ..tools.confirmation import check_confirm
+from ..tools.hints import hints_of
 from ..tools.schema import FunctionSchema
 from ..tools.tool import AgentTool, FunctionTool, error_event, injected_names, result_of, surroundings
 from .dependencies import REFERENCE, After, shown, split
@@ -24,6 +25,7 @@ from .duplicates import OnDuplicate, call_key
 from .job import is_asynchronous
 from .manager import AsyncToolManager, default_manager
 from .options import Announce, TaskOptions
+from .results import answer_of
 from .retry import RetryOn
 from .task import Task
 
@@ -58,6 +60,7 @@ class ToolOptions(TypedDict, total=False):
     limit: int | None
     on_duplicate: OnDuplicate
     deferred: bool
+    summarize: Callable[[Any], Any] | None
     takes_results: bool
     runner: Any
     after: After | None
@@ -87,6 +90,8 @@ class AsyncTool(AgentTool):
         on_duplicate: What a call does while a task with equal arguments has not ended: ``"start_another"``,
             ``"reuse"`` that one, ``"refuse"``, or ``"replace"`` (cancel that one).
         deferred: The value comes from elsewhere after the function has returned: see `Deferred`.
+        summarize: Makes of the result what a model and the board are told of it; the value stays as it is. Otherwise a
+            bounded text by type.
         takes_results: Whether a model may give the result of another task as an argument: ``{"$task": id}``.
         runner: Where it runs: ``"thread"``, ``"process"``, an executor, a Dask client or its address; None for the
             manager's.
@@ -116,6 +121,7 @@ class AsyncTool(AgentTool):
         limit: int | None = None,
         on_duplicate: OnDuplicate = "start_another",
         deferred: bool = False,
+        summarize: Callable[[Any], Any] | None = None,
         takes_results: bool = False,
         runner: Any = None,
         after: After | None = None,
@@ -142,6 +148,8 @@ class AsyncTool(AgentTool):
                 on_duplicate=on_duplicate,
                 deferred=deferred,
                 runner=runner,
+                summarize=summarize,
+                returns=None if deferred else _declared(function),
             )
         except ValueError as error:
             raise ToolDefinitionError(f"tool {self.tool_name!r}: {error}") from None
@@ -169,6 +177,7 @@ class AsyncTool(AgentTool):
             "limit": limit,
             "on_duplicate": on_duplicate,
             "deferred": deferred,
+            "summarize": summarize,
             "takes_results": takes_results,
             "runner": runner,
             "after": after,
@@ -258,7 +267,7 @@ class AsyncTool(AgentTool):
         if owed:
             yield ToolResultEvent(result_of(call_id, str(task)), task=task.started_fact())
         elif task.status == "done":
-            yield ToolResultEvent(result_of(call_id, task.value))
+            yield ToolResultEvent(result_of(call_id, answer_of(task)))
         else:
             event = error_event(call_id, f"Error: {task.summary()}")
             event.exception = task.error
@@ -322,6 +331,11 @@ def _already(task: Task) -> str:
         f"Nothing new was started: {task.label} is already under way as task {task.number} (id {task.id}). Its result "
         "comes by itself, in a message of its own that names that task. Do not make it up; go on with the conversation."
     )
+
+
+def _declared(function: Callable[..., Any]) -> Any:
+    """Return what results are declared to be; None for anything, also where it says that there is none."""
+    return hints_of(function).get("return")
 
 
 def _call(schema: FunctionSchema, function: Callable[..., Any], /, **arguments: Any) -> Any:

@@ -25,6 +25,7 @@ from .job import TaskJob
 from .lifecycle import Command
 from .outcome import KINDS, AsyncTaskResult, Kind, Listener
 from .progress import running_task
+from .results import read
 from .task import Task
 from .timers import Timers
 from .wording import duration
@@ -129,8 +130,13 @@ class Engine:
     ) -> bool:
         """A fact came, from a ``job`` or from elsewhere; whether it ended the task."""
         effects = Effects()
+        comes = isinstance(fact, (lifecycle.Returned, lifecycle.Resolved)) and not isinstance(value, Deferred)
+        # Before the lock is taken: it is the user's code, and may take its time.
+        reading = read(task, value) if comes and not task.done() else None
         with self.lock:
             ended = self.apply(effects, task, fact, value, error, job)
+            if ended:
+                task.reading = reading
         self.carry_out(effects)
         return ended
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -29,6 +30,8 @@ class TaskOptions:
     on_duplicate: OnDuplicate = "start_another"
     deferred: bool = False
     runner: Any = None
+    summarize: Callable[[Any], Any] | None = None
+    returns: Any = None
 
     @classmethod
     def of(
@@ -44,8 +47,13 @@ class TaskOptions:
         on_duplicate: OnDuplicate = "start_another",
         deferred: bool = False,
         runner: Any = None,
+        summarize: Callable[[Any], Any] | None = None,
+        returns: Any = None,
     ) -> TaskOptions:
         """Make the options.
+
+        Args:
+            returns: The type that results are declared to have; None for any.
 
         Raises:
             ValueError: If one of them cannot be used; names it.
@@ -62,8 +70,10 @@ class TaskOptions:
             raise ValueError(f"limit={limit!r} must be 1 or more, or None for no limit")
         if on_duplicate not in get_args(OnDuplicate):
             raise ValueError(f"on_duplicate={on_duplicate!r} is none of {', '.join(get_args(OnDuplicate))}")
+        if summarize is not None and not callable(summarize):
+            raise ValueError(f"summarize={summarize!r:.100} must be a function that takes the result")
         retry = Retry(retries, as_tuple(retry_on), float(backoff_s)) if retries else None
-        return cls(announce, timeout, retry, priority, limit, on_duplicate, bool(deferred), runner)
+        return cls(announce, timeout, retry, priority, limit, on_duplicate, bool(deferred), runner, summarize, returns)
 
 
 def _is_number(value: Any) -> bool:

@@ -16,6 +16,7 @@ from .eta import Pace
 from .lifecycle import Life
 from .options import Announce, TaskOptions
 from .progress import Progress
+from .results import Reading, told
 from .wording import duration, label_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Task:
         options: How it is run.
         dependencies: Tasks that it waits for.
         superseded_by: Id of a later task for the same call of the same tool, or None.
+        reading: What was found when its value came: see `backchannel.tasks.results`.
     """
 
     __slots__ = (
@@ -85,6 +87,7 @@ class Task:
         "number",
         "options",
         "owner",
+        "reading",
         "secret",
         "superseded_by",
         "timer",
@@ -119,6 +122,7 @@ class Task:
         self.superseded_by: str | None = None
         self.key: Hashable = None
         self.secret: str | None = None
+        self.reading: Reading | None = None
         self.delivered = False
         self.life = life
         self.job: TaskJob | None = None
@@ -382,6 +386,8 @@ class Task:
         """Return the result or why there is none, for a model or a person, at most ``limit`` characters."""
         match self.status:
             case "done":
+                if self.reading is not None and self.reading.text is not None:
+                    return cut(self.reading.text, limit)
                 return text_of(self._value, limit)
             case "failed" if self._error is not None:
                 return error_text(self._error, limit)
@@ -423,7 +429,7 @@ class Task:
             self.tool_name,
             self.arguments,
             self.status,
-            self.summary(),
+            told(self),
             self.elapsed,
             self.announce,
         )
