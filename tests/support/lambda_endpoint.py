@@ -20,8 +20,11 @@ class LambdaEndpoint:
     """Answers as Lambda does. An event is tried three times; then its destination gets a record of it.
 
     Args:
-        functions: Handlers by name.
         destination: Called with the records that Lambda sends on success and on failure.
+
+    Attributes:
+        functions: Handlers by name.
+        requests: Name, invocation type and event of each that was taken.
     """
 
     def __init__(self, destination: Callable[[Any], object] = lambda record: None) -> None:

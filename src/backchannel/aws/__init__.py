@@ -7,12 +7,13 @@ from .definition import ToolOptions
 from .dynamodb import dynamodb_get_tool, dynamodb_query_tool
 from .functions import lambda_tool
 from .jobs import batch_job_tool, glue_job_tool
-from .results import DynamoDBResult, ResultPlace, S3Result, SQSResult
+from .results import DynamoDBResult, Outcome, ResultPlace, S3Result, SQSResult
 from .s3 import s3_get_tool, s3_list_tool, s3_put_tool
 from .step_functions import step_functions_tool
 
 __all__ = [
     "DynamoDBResult",
+    "Outcome",
     "ResultPlace",
     "S3Result",
     "SQSResult",

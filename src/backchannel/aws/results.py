@@ -23,7 +23,7 @@ _KEPT = 1000
 
 
 class Outcome:
-    """What came of a call: a value, or an error."""
+    """What came of a call: a value, or what went wrong, for a place of results of one's own."""
 
     __slots__ = ("error", "value")
 
@@ -131,9 +131,9 @@ class S3Result(_Place):
                 return None
             raise
         with closing(found["Body"]) as body, explained("s3", "get_object", about):
-            if found["ContentLength"] > self._max_bytes:
-                return Outcome(error=f"The result {about} has {found['ContentLength']:,} bytes: too large to read.")
-            data = body.read()
+            data = body.read(self._max_bytes + 1)
+        if len(data) > self._max_bytes:
+            return Outcome(error=f"the result {about} has more than {self._max_bytes:,} bytes; raise max_bytes=")
         return outcome_of(_json(data), field, whole=True)
 
 

@@ -40,18 +40,14 @@ def s3_get_tool(
             run = Run()
             about = f"object s3://{bucket}/{key}"
             found = access.call("s3", "get_object", about, Bucket=bucket, Key=key)
-            size = found["ContentLength"]
+            size = found.get("ContentLength")
             data = bytearray()
             with closing(found["Body"]) as body, explained("s3", "get_object", about):
-                if size > most:
-                    raise AWSError(
-                        f"The {about} has {size:,} bytes, more than the {most:,} that this tool reads. Read a smaller "
-                        "one, or make the tool with a larger max_bytes.",
-                        code="ObjectTooLarge",
-                    )
+                _check_size(about, size or 0, most)
                 for chunk in body.iter_chunks(_CHUNK):
                     run.check()
                     data += chunk
+                    _check_size(about, len(data), most)
                     progress(len(data), size, "bytes read")
             return _value(bytes(data), key, str(found.get("ContentType", "")))
 
@@ -187,6 +183,15 @@ def _checked(tool: str, prefix: str, key: str) -> str:
             f"The arguments do not fit the tool {tool!r}. A key must not contain . or .. as a part."
         )
     return key
+
+
+def _check_size(about: str, size: int, most: int) -> None:
+    if size > most:
+        raise AWSError(
+            f"The {about} has {size:,} bytes or more, and this tool reads up to {most:,}. Read a smaller one, or make "
+            "the tool with a larger max_bytes.",
+            code="ObjectTooLarge",
+        )
 
 
 def _value(data: bytes, key: str, kind: str) -> Any:

@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.response import StreamingBody
 
 from backchannel.aws import (
+    Outcome,
     S3Result,
     athena_query_tool,
     batch_job_tool,
@@ -289,11 +290,72 @@ def test_an_object_is_read_as_what_it_is(key: str, data: bytes, value: Any):
     assert s3_get_tool("b", client=client)(key).result(WAIT) == value
 
 
-def test_a_large_object_is_not_read():
-    data = body(b"x" * 100)
-    client = FakeClient(get_object={"ContentLength": 100, "Body": data})
+@pytest.mark.parametrize("said", [{"ContentLength": 100}, {}])
+def test_a_large_object_is_not_read(said: dict[str, int]):
+    client = FakeClient(get_object={**said, "Body": StreamingBody(io.BytesIO(b"x" * 100), None)})
     with pytest.raises(TaskFailedError, match="max_bytes"):
         s3_get_tool("b", max_bytes=99, client=client)("k").result(WAIT)
+
+
+def test_a_large_result_is_not_read():
+    client = FakeClient(invoke={}, get_object={"Body": body(b"x" * 100)})
+    place = S3Result("b", max_bytes=99, client=client)
+    with pytest.raises(TaskFailedError, match="more than 99 bytes"):
+        lambda_tool("f", mode="event", result=place, client=client)().result(WAIT)
+
+
+def test_a_place_of_ones_own_ends_a_call():
+    class Place:
+        def __init__(self) -> None:
+            self.tokens: set[str] = set()
+
+        def expect(self, token: str) -> None:
+            self.tokens.add(token)
+
+        def forget(self, token: str) -> None:
+            self.tokens.discard(token)
+
+        def look(self, access: Any, token: str, field: str) -> Outcome:
+            assert token in self.tokens
+            return Outcome([token, field])
+
+    place = Place()
+    client = FakeClient(invoke={})
+    tool = lambda_tool("f", mode="event", result=place, task_id_field="run", client=client)
+    (token, field) = tool().result(WAIT)
+    assert json.loads(client.calls[0][1]["Payload"]) == {"run": token}
+    assert (field, place.tokens) == ("run", set())
+
+
+def test_one_client_is_made_however_many_ask_for_the_first():
+    made: list[str] = []
+
+    class Session:
+        def client(self, service: str, **options: Any) -> Any:
+            made.append(service)
+            return FakeClient(get_item={"Item": {"id": {"S": "x"}}})
+
+    with AsyncToolManager(max_workers=16) as manager:
+        tool = dynamodb_get_tool("t", session=Session(), manager=manager)  # type: ignore[arg-type]
+        tasks = [tool("x") for _ in range(100)]
+        assert [task.result(WAIT) for task in tasks] == [{"id": "x"}] * 100
+    assert made == ["dynamodb"]
+
+
+def test_clients_are_made_to_wait_for_long_functions_and_to_send_once():
+    configured: list[Any] = []
+
+    class Session:
+        def client(self, service: str, **options: Any) -> Any:
+            configured.append(options)
+            return FakeClient(invoke={"Payload": body(b"1")})
+
+    tool = lambda_tool("f", session=Session(), region_name="eu-west-1", endpoint_url="http://x")  # type: ignore[arg-type]
+    assert tool().result(WAIT) == 1
+    (options,) = configured
+    config = options["config"]
+    assert (config.read_timeout, config.tcp_keepalive, config.retries["total_max_attempts"]) == (910, True, 1)
+    assert (options["region_name"], options["endpoint_url"]) == ("eu-west-1", "http://x")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The policies of docs/aws.md allow what the tools ask for, and nothing else."""
+"""docs/aws.md: its code runs, and its policies allow what the tools ask for and nothing else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from backchannel import aws
 from backchannel.aws.refusal import action_of
 
 ROOT = Path(__file__).parents[3]
@@ -50,3 +51,15 @@ def test_a_policy_allows_what_its_tool_asks_for_and_nothing_else(tool: str):
     needed = set().union(*(asked(*place) for place in MODULES[tool])) | BESIDES.get(tool, set())
     assert needed
     assert allowed(section.partition("## Errors")[0]) == needed
+
+
+def test_the_code_of_the_page_makes_its_tools():
+    first, second = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(first, names)
+    assert {"call_api", "query_orders", "nightly"} <= set(names["agent"].tool_names)
+    exec(second, {name: getattr(aws, name) for name in aws.__all__} | {"queue_url": "https://queue"})
+
+
+def test_every_tool_is_on_the_page():
+    assert [name for name in aws.__all__ if name.endswith("_tool") and f"| `{name}(" not in PAGE] == []
