@@ -19,12 +19,12 @@ from ..tools.text import error_text
 from ..tools.threads import WorkerThreads
 from . import lifecycle
 from .admission import Admission, Ticket
+from .capture import inside
 from .deferred import PENDING, Deferred
 from .dependencies import obstacle
 from .job import TaskJob
 from .lifecycle import Command
 from .outcome import KINDS, AsyncTaskResult, Kind, Listener
-from .progress import running_task
 from .results import read
 from .task import Task
 from .timers import Timers
@@ -223,9 +223,7 @@ class Engine:
             self._open.add(task)
             self._idle.notify_all()
             return
-        context = contextvars.copy_context()
-        context.run(running_task.set, task)
-        self._poll_later(task, deferred, context, 0)
+        self._poll_later(task, deferred, contextvars.copy_context(), 0)
 
     # Telling
 
@@ -312,29 +310,32 @@ class Engine:
         if retry is None:
             return
         pause_s = retry.pause_s(failures, random.random())  # noqa: S311 - no secret
-        said = f"Attempt {failures} of {retry.retries + 1} failed: {type(error).__name__}: {error_text(error, 300)}"
+        said = f"Attempt {failures} of {retry.retries + 1} failed: {_named(error)}"
         effects.acts.append(lambda: task.log(f"{said}; trying again after {duration(pause_s)}."))
-        self._pauses[task] = _timers.after(
-            pause_s, lambda: _due.submit(lambda: self.feed(task, lifecycle.RetryDue(self.clock())))
+        effects.acts.append(
+            lambda: self._after(task, pause_s, _due, lambda: self.feed(task, lifecycle.RetryDue(self.clock())))
         )
 
     def _poll_later(self, task: Task, deferred: Deferred, context: contextvars.Context, failures: int) -> None:
         poll = functools.partial(self._poll, task, deferred, context, failures)
+        self._after(task, deferred.every_s, _polls, poll)
+
+    def _after(self, task: Task, seconds: float, threads: WorkerThreads, call: Callable[[], object]) -> None:
         with self.lock:
             if not task.done():
-                self._pauses[task] = _timers.after(deferred.every_s, lambda: _polls.submit(poll))
+                self._pauses[task] = _timers.after(seconds, lambda: threads.submit(call))
 
     def _poll(self, task: Task, deferred: Deferred, context: contextvars.Context, failures: int) -> None:
         if task.done() or deferred.poll is None:
             return
         try:
-            value = context.run(_asked, deferred.poll)
+            value = context.run(_asked, task, deferred.poll)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this task only
             retry = task.options.retry
             if retry is None or not retry.applies(error, failures + 1):
                 self.feed(task, lifecycle.Rejected(self.clock()), error=error)
                 return
-            task.log(f"Asking for the value failed: {type(error).__name__}: {error_text(error, 300)}")
+            task.log(f"Asking for the value failed: {_named(error)}")
             self._poll_later(task, deferred, context, failures + 1)
             return
         if value is PENDING:
@@ -343,6 +344,12 @@ class Engine:
             self.feed(task, lifecycle.Resolved(self.clock()), value)
 
 
-def _asked(poll: Callable[[], Any]) -> Any:
-    value = poll()
-    return asyncio.run(value) if inspect.iscoroutine(value) else value
+def _asked(task: Task, poll: Callable[[], Any]) -> Any:
+    with inside(task):
+        value = poll()
+        return asyncio.run(value) if inspect.iscoroutine(value) else value
+
+
+def _named(error: BaseException) -> str:
+    said, name = error_text(error, 300), type(error).__name__
+    return said if said.startswith(name) else f"{name}: {said}"

@@ -457,15 +457,14 @@ class Task:
         if self.life.state == "done":
             return self._value
         if self.life.state == "failed":
-            error = self._error
-            raise TaskFailedError(self._said(f"failed: {type(error).__name__}: {self.summary(1000)}")) from error
+            raise TaskFailedError(self._said(f"failed: {self._row_error(1000)}")) from self._error
         raise self.error or TaskError(self._said("has no value"))
 
-    def _row_error(self) -> str:
+    def _row_error(self, limit: int = _ROW_TEXT) -> str:
         if self._error is None:
-            return self.summary(_ROW_TEXT)
-        said, name = error_text(self._error, _ROW_TEXT), type(self._error).__name__
-        return said if said.startswith(name) else cut(f"{name}: {said}", _ROW_TEXT)
+            return self.summary(limit)
+        said, name = error_text(self._error, limit), type(self._error).__name__
+        return said if said.startswith(name) else cut(f"{name}: {said}", limit)
 
     def _said(self, what: str) -> str:
         return f"Task {self.number}, {self.label}, {what}."
