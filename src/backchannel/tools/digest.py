@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-__all__ = ["Digest", "digest_of", "kind_of", "table_text"]
+__all__ = ["Digest", "cells", "digest_of", "kind_of", "table_text"]
 
 ROWS = 5
 _COLUMNS = 30
@@ -67,7 +67,7 @@ def _table(value: Any) -> Digest:
         shown = shown.iloc[:, :_COLUMNS] if hasattr(shown, "iloc") else shown[:, :_COLUMNS]
     if rows:
         label = "Rows" if rows <= ROWS else f"First {ROWS} rows"
-        text = f"{text}\n{label}:\n{table_text(*_cells(shown))}"
+        text = f"{text}\n{label}:\n{table_text(*cells(shown))}"
     return Digest(text, rows <= ROWS and width <= _COLUMNS)
 
 
@@ -108,7 +108,7 @@ def _image(value: Any) -> Digest:
     return Digest(f"an image, {width} x {height} pixels")
 
 
-def _cells(frame: Any) -> tuple[list[Any], Iterator[Any]]:
+def cells(frame: Any) -> tuple[list[Any], Iterator[Any]]:
     """Return names and rows of a small table; with its index where that has something to say."""
     if hasattr(frame, "itertuples"):
         plain = type(frame.index).__name__ == "RangeIndex"
