@@ -36,6 +36,7 @@ class OpenAIChatModel:
         client: An ``openai.AsyncOpenAI`` to use and to leave open, on the event loop that it belongs to; None for a
             new one with each request.
         timeout_s: The longest wait for the next piece, seconds.
+        max_retries: How often a request is made again that the server did not take.
         request: More of the request, as ``chat.completions.create`` takes it: ``temperature``, ``max_tokens`` ...
 
     Raises:
@@ -51,6 +52,7 @@ class OpenAIChatModel:
         api_key: str | None = None,
         client: Any = None,
         timeout_s: float = 120.0,
+        max_retries: int = 2,
         request: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(model_id, str) or not model_id.strip():
@@ -65,6 +67,7 @@ class OpenAIChatModel:
         self._base_url = base_url
         self._api_key = api_key
         self._timeout_s = timeout_s
+        self._max_retries = max_retries
         self._request = dict(request or {})
 
     async def stream(
@@ -105,7 +108,9 @@ class OpenAIChatModel:
         key = self._api_key or os.environ.get("OPENAI_API_KEY")
         if not key and (self._base_url or os.environ.get("OPENAI_BASE_URL")):
             key = "none"
-        return self._openai.AsyncOpenAI(api_key=key, base_url=self._base_url, timeout=self._timeout_s)
+        return self._openai.AsyncOpenAI(
+            api_key=key, base_url=self._base_url, timeout=self._timeout_s, max_retries=self._max_retries
+        )
 
     def _in_words(self, error: Exception) -> ModelError:
         openai = self._openai
