@@ -24,6 +24,7 @@ from .dependencies import REFERENCE, After, shown, split
 from .duplicates import OnDuplicate, call_key
 from .job import is_asynchronous
 from .manager import AsyncToolManager, default_manager
+from .milestones import MilestoneRule
 from .options import Announce, TaskOptions
 from .results import answer_of
 from .retry import RetryOn
@@ -61,6 +62,7 @@ class ToolOptions(TypedDict, total=False):
     on_duplicate: OnDuplicate
     deferred: bool
     summarize: Callable[[Any], Any] | None
+    milestones: MilestoneRule
     takes_results: bool
     runner: Any
     after: After | None
@@ -92,6 +94,7 @@ class AsyncTool(AgentTool):
         deferred: The value comes from elsewhere after the function has returned: see `Deferred`.
         summarize: Makes of the result what a model and the board are told of it; the value stays as it is. Otherwise a
             bounded text by type.
+        milestones: When a voice says how far a run is: at ``"quarters"``, every so many seconds, or never.
         takes_results: Whether a model may give the result of another task as an argument: ``{"$task": id}``.
         runner: Where it runs: ``"thread"``, ``"process"``, an executor, a Dask client or its address; None for the
             manager's.
@@ -122,6 +125,7 @@ class AsyncTool(AgentTool):
         on_duplicate: OnDuplicate = "start_another",
         deferred: bool = False,
         summarize: Callable[[Any], Any] | None = None,
+        milestones: MilestoneRule = None,
         takes_results: bool = False,
         runner: Any = None,
         after: After | None = None,
@@ -149,6 +153,7 @@ class AsyncTool(AgentTool):
                 deferred=deferred,
                 runner=runner,
                 summarize=summarize,
+                milestones=milestones,
                 returns=None if deferred else _declared(function),
             )
         except ValueError as error:
@@ -178,6 +183,7 @@ class AsyncTool(AgentTool):
             "on_duplicate": on_duplicate,
             "deferred": deferred,
             "summarize": summarize,
+            "milestones": milestones,
             "takes_results": takes_results,
             "runner": runner,
             "after": after,

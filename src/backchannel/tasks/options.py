@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from .duplicates import OnDuplicate
+from .milestones import MilestoneRule, rule_fault
 from .retry import Retry, RetryOn, as_tuple, retry_fault
 
 __all__ = ["GRACE_S", "Announce", "TaskOptions"]
@@ -32,6 +33,7 @@ class TaskOptions:
     runner: Any = None
     summarize: Callable[[Any], Any] | None = None
     returns: Any = None
+    milestones: MilestoneRule = None
 
     @classmethod
     def of(
@@ -49,6 +51,7 @@ class TaskOptions:
         runner: Any = None,
         summarize: Callable[[Any], Any] | None = None,
         returns: Any = None,
+        milestones: MilestoneRule = None,
     ) -> TaskOptions:
         """Make the options.
 
@@ -70,10 +73,24 @@ class TaskOptions:
             raise ValueError(f"limit={limit!r} must be 1 or more, or None for no limit")
         if on_duplicate not in get_args(OnDuplicate):
             raise ValueError(f"on_duplicate={on_duplicate!r} is none of {', '.join(get_args(OnDuplicate))}")
+        if fault := rule_fault(milestones):
+            raise ValueError(fault)
         if summarize is not None and not callable(summarize):
             raise ValueError(f"summarize={summarize!r:.100} must be a function that takes the result")
         retry = Retry(retries, as_tuple(retry_on), float(backoff_s)) if retries else None
-        return cls(announce, timeout, retry, priority, limit, on_duplicate, bool(deferred), runner, summarize, returns)
+        return cls(
+            announce,
+            timeout,
+            retry,
+            priority,
+            limit,
+            on_duplicate,
+            bool(deferred),
+            runner,
+            summarize,
+            returns,
+            milestones,
+        )
 
 
 def _is_number(value: Any) -> bool:
