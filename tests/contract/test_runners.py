@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import distributed
 import pytest
 import tqdm
 
@@ -24,6 +25,7 @@ from backchannel.errors import (
 from backchannel.tasks import AsyncToolManager, Task, cancelled, current_task, progress, track
 from backchannel.tasks.manager import AsyncTaskResult
 from backchannel.tasks.runners import Runner, coroutines
+from backchannel.tasks.runners.dask import DaskRunner
 from backchannel.tasks.runners.executor import ExecutorRunner
 from backchannel.tasks.runners.processes import ProcessRunner
 from tests.support.crossing import Gate, Notes
@@ -53,7 +55,10 @@ class Kind:
         raise NotImplementedError
 
     def close(self, manager: AsyncToolManager) -> None:
-        pass
+        """A scene with this manager is over."""
+
+    def end(self) -> None:
+        """All scenes are over."""
 
     def body(self, before: Callable[[], Any], gate: Gate | None = None, after: Callable[[], Any] = lambda: None) -> Any:
         def run() -> Any:
@@ -161,7 +166,32 @@ class ProcessPools(Executors):
             return super().runner(places)
 
 
-KINDS: list[Kind] = [Threads(), Coroutines(), Processes(), ThreadPools(), ProcessPools()]
+class Dask(Kind):
+    """Bodies on a Dask cluster, whose workers are threads of this process here."""
+
+    name = "dask"
+    is_here = False
+    frees = False
+
+    def __init__(self) -> None:
+        self._clusters: dict[int, tuple[distributed.LocalCluster, distributed.Client]] = {}
+
+    def runner(self, places: int) -> Runner | str:
+        if places not in self._clusters:
+            cluster = distributed.LocalCluster(
+                processes=False, n_workers=1, threads_per_worker=places, dashboard_address="127.0.0.1:0"
+            )
+            self._clusters[places] = cluster, distributed.Client(cluster, set_as_default=False)
+        return DaskRunner(self._clusters[places][1])
+
+    def end(self) -> None:
+        for cluster, client in self._clusters.values():
+            client.close()
+            cluster.close()
+        self._clusters.clear()
+
+
+KINDS: list[Kind] = [Threads(), Coroutines(), Processes(), ThreadPools(), ProcessPools(), Dask()]
 
 
 class Scene:
@@ -174,6 +204,9 @@ class Scene:
         self.manager = kind.manager(places)
         self.manager.on_complete = self.told.append
         self.body = kind.body
+        # What a cluster does is known here a moment later.
+        self.started = threading.Semaphore(0)
+        self.manager.subscribe(lambda task, kind: self.started.release(), ["started"])
         self.gates: list[Gate] = []
 
     def needs(self, **abilities: bool) -> None:
@@ -197,6 +230,13 @@ class Scene:
         self.kind.close(self.manager)
         assert self.manager.pending_count == 0
         assert len(self.told) == len(self.manager.tasks)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_of_all() -> Iterator[None]:
+    yield
+    for kind in KINDS:
+        kind.end()
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
@@ -425,6 +465,7 @@ def test_no_more_run_at_a_time_than_there_are_places(narrow: Scene) -> None:
     gate, notes = narrow.gate(), narrow.notes
     tasks = [narrow.start(narrow.body(lambda: notes.add("in"), gate, lambda: notes.add("out"))) for _ in range(10)]
     assert gate.reached.wait(WAIT)
+    assert narrow.started.acquire(timeout=WAIT)
     assert [task.status for task in tasks].count("queued") == 9
     gate.open()
     for task in tasks:
@@ -446,6 +487,8 @@ def test_a_generator_that_was_cancelled_ends_at_its_next_step(scene: Scene) -> N
     def plain() -> Iterator[str]:
         yield "one"
         gate.wait()
+        while not cancelled():
+            pass
         yield "two"
         notes.add("three")
 

@@ -98,4 +98,6 @@ def _processes(limit: int) -> Runner:
 
 
 def _dask(client: Any) -> Runner:
-    raise ToolDefinitionError(f"tasks cannot be run there yet: {client!r:.100}")
+    from .dask import DaskRunner
+
+    return DaskRunner(client)
