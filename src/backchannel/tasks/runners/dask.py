@@ -106,8 +106,8 @@ class DaskRunner:
             return self._distributed.Client(self._choice, set_as_default=False, name="backchannel")
         except (OSError, ValueError) as error:
             raise TaskWorkerError(
-                f"No Dask scheduler can be reached at {self._choice}: {error_text(error, 300)} Start one, or correct "
-                "the address."
+                f"No Dask scheduler can be reached at {self._choice} ({error_text(error, 300)}). Start one, or "
+                "correct the address."
             ) from error
 
     def _usable_client(self) -> Any:

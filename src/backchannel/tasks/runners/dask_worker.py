@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+from collections.abc import Coroutine
 from typing import Any
 
 from ...errors import TaskWorkerError
@@ -24,14 +26,14 @@ def run_body(wrapped: list[Parcel] | Parcel, run_id: str, topic: str) -> bytes:
     # By name: its types are only partly there.
     distributed: Any = importlib.import_module("distributed")
     worker = distributed.get_worker()
-    mark = distributed.Event(run_id)
     parcel = wrapped[0] if isinstance(wrapped, list) else wrapped
-    if mark.is_set():
+    # The mark is a `distributed.Event`, asked for without the client that this class would make in each worker.
+    if _ask(worker, worker.scheduler.event_is_set(name=run_id)):
         raise TaskWorkerError(
             f"The Dask worker that ran {parcel.tool_name} died, for example for lack of memory. It was not tried again "
             "on another one: nobody knows how far it had come."
         )
-    mark.set()
+    _ask(worker, worker.scheduler.event_set(name=run_id))
 
     def tell(report: Report) -> None:
         message = {"backchannel": run_id, "kind": "report", "progress": report.progress, "lines": list(report.lines)}
@@ -45,6 +47,10 @@ def run_body(wrapped: list[Parcel] | Parcel, run_id: str, topic: str) -> bytes:
     finally:
         del _runs[run_id]
         reporter.close()
+
+
+def _ask(worker: Any, question: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run_coroutine_threadsafe(question, worker.loop.asyncio_loop).result()
 
 
 def end_body(run_id: str, status: Any, reason: str) -> None:
