@@ -17,6 +17,7 @@ from ..tasks.runners import coroutines
 from .board import Board
 from .board_pump import BoardPump
 from .loop_thread import LoopThread
+from .results import RichResults
 from .routing import Routing
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Hub:
     def board_of_everything(self) -> Board:
         """One board with all tasks."""
         if self._everything is None:
-            board = self._new_board("Declare a tool with %%async_tool and call it.")
+            board = self._new_board("Declare a tool with %%async_tool and call it.", results=False)
             for task in self.tasks:
                 board.rows.put(task.snapshot())
             self._everything = board
@@ -237,7 +238,7 @@ class Hub:
         places = (home, self._board_of_task.get(task.id), self._everything)
         return [board for board in places if board is not None]
 
-    def _new_board(self, hint: str) -> Board:
+    def _new_board(self, hint: str, *, results: bool = True) -> Board:
         return Board(
             hint=hint,
             submit=self.loop.call,
@@ -246,4 +247,5 @@ class Hub:
             cancel=self.cancel,
             changed=self.pump.wake,
             clock=self.clock,
+            results=RichResults(self.shell) if results else None,
         )
