@@ -113,8 +113,6 @@ class AsyncAgent:
         for task in manager.tasks:
             if not task.delivered and (not task.done() or task.owner is agent):
                 self._listen(task, "queued")
-                if task.done():
-                    self._listen(task, "finished")
 
     @property
     def busy(self) -> bool:
@@ -236,19 +234,22 @@ class AsyncAgent:
 
     def _listen(self, task: Task, kind: str) -> None:
         """Called by the manager, in any thread."""
-        if kind == "queued":
-            if _claimant(self.manager, task) is self:
-                self._claim(task)
-        elif task.id in self._mine:
-            if task.delivered or task.announce == "never":
-                with self._changed:
-                    del self._mine[task.id]
-                    self._delivery.dismiss(task.id)
-                    self._go()
-            else:
-                self.on_result(
-                    AsyncTaskResult(task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed)
-                )
+        if kind == "queued" and _claimant(self.manager, task) is self:
+            self._claim(task)
+        # Another thread may have run the task, and told its end, before its beginning is told here.
+        if task.done() and task.id in self._mine:
+            self._take(task)
+
+    def _take(self, task: Task) -> None:
+        if task.delivered or task.announce == "never":
+            with self._changed:
+                self._mine.pop(task.id, None)
+                self._delivery.dismiss(task.id)
+                self._go()
+        else:
+            self.on_result(
+                AsyncTaskResult(task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed)
+            )
 
     def _claim(self, task: Task) -> None:
         agent = self.agent

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import re
 import threading
 
 import pytest
@@ -268,6 +269,24 @@ def test_tasks_that_run_when_it_is_made_are_its_own(manager):
         release.set()
         assert talk.join(WAIT)
     assert task_id in agent.prompts[0]
+
+
+def test_a_task_whose_end_is_told_before_its_beginning_is_told_once(manager):
+    manager.subscribe(lambda task, _: manager.resolve(task, "early"), ("queued",))
+    agent = Recorder()
+    with AsyncAgent(agent, manager) as talk:
+        task = manager.defer("look")
+        assert talk.join(WAIT)
+    (told,) = agent.prompts
+    assert told.count(f"Task {task.id}") == 1
+
+
+def test_thousands_of_short_tasks_are_told_once_each(manager):
+    prompts: list[str] = []
+    with AsyncAgent(prompts.append, manager) as talk:
+        ids = [manager.submit("increase", lambda value: value + 1, value=number) for number in range(3000)]
+        assert talk.join(WAIT)
+    assert sorted(re.findall(r"(?m)^Task (\w{8}),", "\n".join(prompts))) == sorted(ids)
 
 
 def test_waiting_for_the_agent_in_its_own_turn_is_refused(manager):
