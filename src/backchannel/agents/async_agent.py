@@ -167,6 +167,8 @@ class AsyncAgent:
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the agent is idle, with no prompt and no task that it is owed under way; blocks this thread.
 
+        Tasks that were begun with `AsyncToolManager.defer`, without a poll, are not waited for.
+
         Args:
             timeout: Longest wait, seconds; None for as long as it takes.
 
@@ -259,7 +261,9 @@ class AsyncAgent:
             return
         with self._changed:
             self._mine[task.id] = task
-            self._delivery.expect(task.id)
+            # What somebody else is to finish may stay open for days: nobody waits for it here.
+            if task not in self.manager._open:
+                self._delivery.expect(task.id)
 
     # Turns
 

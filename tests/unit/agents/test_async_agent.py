@@ -281,6 +281,17 @@ def test_a_task_whose_end_is_told_before_its_beginning_is_told_once(manager):
     assert told.count(f"Task {task.id}") == 1
 
 
+def test_what_somebody_else_is_to_finish_is_told_and_not_waited_for(manager):
+    agent = Recorder()
+    with AsyncAgent(agent, manager) as talk:
+        task = manager.defer("look")
+        assert talk.join(WAIT)
+        assert agent.prompts == []
+        manager.resolve(task, "found")
+        assert talk.join(WAIT)
+    assert "found" in agent.prompts[0]
+
+
 def test_thousands_of_short_tasks_are_told_once_each(manager):
     prompts: list[str] = []
     with AsyncAgent(prompts.append, manager) as talk:
