@@ -250,7 +250,9 @@ class AsyncAgent:
                 self._go()
         else:
             self.on_result(
-                AsyncTaskResult(task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed)
+                AsyncTaskResult(
+                    task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed, task.reading
+                )
             )
 
     def _claim(self, task: Task) -> None:

@@ -188,7 +188,7 @@ def _told(result: AsyncTaskResult, perhaps_told: bool, limit: int) -> str:
     arguments: Any = result.arguments
     again = " You may have been told this already; if so, say nothing of it." if perhaps_told else ""
     outcome = (
-        f"Result: {text_of(result.result, limit)}"
+        f"Result: {result.text(limit)}"
         if result.error is None
         else f"It has no result. {type(result.error).__name__}: {error_text(result.error, limit)}"
     )

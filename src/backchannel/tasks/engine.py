@@ -290,7 +290,9 @@ class Engine:
             self.log_fault(who, task, error)
 
     def _result(self, task: Task) -> AsyncTaskResult:
-        return AsyncTaskResult(task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed)
+        return AsyncTaskResult(
+            task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed, task.reading
+        )
 
     def _keep(self, task: Task) -> None:
         """The task has ended: keep it among the last ones. With the lock held."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ..tools.text import LIMIT
+from .results import Reading, text_for_model
 from .task import Task
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class AsyncTaskResult:
         result: What the function returned, or None.
         error: What it raised, or why the task ended without a value; None where it is done.
         elapsed: From start to end, seconds.
+        reading: What was found when the value came: see `backchannel.tasks.results`.
     """
 
     task_id: str
@@ -35,6 +38,11 @@ class AsyncTaskResult:
     result: Any
     error: BaseException | None
     elapsed: float
+    reading: Reading | None = field(default=None, repr=False, compare=False)
+
+    def text(self, limit: int = LIMIT) -> str:
+        """Return what a model is told of the result, at most ``limit`` characters."""
+        return text_for_model(self.result, self.reading, f"task {self.task_id}", limit)
 
     @property
     def value(self) -> Any:

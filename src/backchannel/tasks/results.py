@@ -17,7 +17,7 @@ from ..tools.text import LIMIT, error_text, shown
 if TYPE_CHECKING:
     from .task import Task
 
-__all__ = ["Reading", "answer_of", "misfit", "read", "told"]
+__all__ = ["Reading", "answer_of", "misfit", "read", "text_for_model", "told"]
 
 _log = logging.getLogger(__name__)
 _CHECKED = 100
@@ -66,18 +66,21 @@ def told(task: Task, limit: int = LIMIT) -> str:
     """Return what a model is told at a task's end, at most ``limit`` characters: also where the rest of it is."""
     if task.status != "done":
         return task.summary(limit)
-    reading, note = task.reading, ""
-    if reading is not None and reading.misfit:
-        note = f" (Beware: the tool {reading.misfit}.)"
-    kept = f" (This is not all of it: task {task.number}, id {task.id}, keeps the whole result.)"
+    return text_for_model(task.value, task.reading, f"task {task.number}, id {task.id},", limit)
+
+
+def text_for_model(value: Any, reading: Reading | None, keeper: str, limit: int = LIMIT) -> str:
+    """Return what a model is told of a value that ``keeper`` keeps, at most ``limit`` characters."""
+    note = f" (Beware: the tool {reading.misfit}.)" if reading is not None and reading.misfit else ""
+    kept = f" (This is not all of it: {keeper} keeps the whole result.)"
     room = max(limit - len(note) - len(kept), 0)
     if reading is not None and reading.text is not None:
         text, whole = shown(reading.text, room)
         whole = whole and reading.whole
     else:
-        text, whole = shown(task.value, limit - len(note))
+        text, whole = shown(value, limit - len(note))
         if not whole:
-            text = shown(task.value, room)[0]
+            text = shown(value, room)[0]
     return f"{text}{note}" if whole else f"{text}{note}{kept}"
 
 

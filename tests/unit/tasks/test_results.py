@@ -218,3 +218,17 @@ def test_what_is_told_is_bounded(value: Any) -> None:
         return value  # type: ignore[no-any-return]
 
     assert len(told(run(work))) <= 4000
+
+
+def test_a_completed_result_has_the_same_text() -> None:
+    results: list[Any] = []
+
+    def work() -> list[int]:
+        """Work."""
+        return [1, 2, 3]
+
+    with AsyncToolManager(on_complete=results.append) as manager:
+        task = async_tool(manager, summarize=lambda value: f"{len(value)} numbers")(work)()
+    (result,) = results
+    assert result.result == [1, 2, 3]
+    assert result.text() == f"3 numbers (This is not all of it: task {task.id} keeps the whole result.)"
