@@ -23,6 +23,7 @@ from backchannel.errors import (
     TaskTimedOutError,
 )
 from backchannel.tasks import AsyncToolManager, Task, cancelled, current_task, progress, track
+from backchannel.tasks.deferred import Deferred
 from backchannel.tasks.manager import AsyncTaskResult
 from backchannel.tasks.runners import Runner, coroutines
 from backchannel.tasks.runners.dask import DaskRunner
@@ -507,6 +508,31 @@ def test_a_generator_that_was_cancelled_ends_at_its_next_step(scene: Scene) -> N
     assert notes.all() == []
 
 
+def test_a_body_that_fails_is_run_again_where_retries_are_left(scene: Scene) -> None:
+    notes = scene.notes
+
+    def fail_once() -> str:
+        notes.add("tried")
+        if len(notes.all()) == 1:
+            raise OSError("not yet")
+        return "there"
+
+    task = scene.start(scene.body(fail_once), retries=1, retry_on=(OSError,), backoff_s=0.001)
+    assert task.result(WAIT) == "there"
+    assert notes.all() == ["tried", "tried"]
+
+
+def test_a_body_that_hands_its_work_on_is_resolved_later(scene: Scene) -> None:
+    task = scene.start(scene.body(Deferred), deferred=True)
+    poll = scene.start(scene.body(lambda: Deferred(lambda: "asked", every_s=0.001)), deferred=True)
+    assert poll.result(WAIT) == "asked"
+    assert scene.started.acquire(timeout=WAIT)
+    assert scene.started.acquire(timeout=WAIT)
+    assert task.status == "running"
+    assert scene.manager.resolve(task.id, "brought")
+    assert task.result(WAIT) == "brought"
+
+
 def test_many_tasks_all_end_and_are_told_once(scene: Scene) -> None:
     tasks = [scene.start(scene.body(lambda n=n: n)) for n in range(300)]
     assert [task.result(WAIT) for task in tasks] == list(range(300))
@@ -540,6 +566,7 @@ async def test_a_task_can_be_awaited_and_who_stops_waiting_does_not_stop_it(scen
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
+    await asyncio.get_running_loop().run_in_executor(None, lambda: scene.started.acquire(timeout=WAIT))
     assert task.status == "running"
     gate.open()
     assert await task == "value"
