@@ -45,6 +45,7 @@ HEAVY = {
     "nest_asyncio2",
     "mcp",
     "numpy",
+    "openai",
     "opentelemetry",
     "pocketsphinx",
     "prompt_toolkit",

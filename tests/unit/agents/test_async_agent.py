@@ -160,6 +160,37 @@ def test_an_agent_that_raises_keeps_the_result_and_says_so(manager, caplog):
     talk.close()
 
 
+def test_an_agent_that_raises_now_and_then_takes_every_result_once(manager):
+    taken: list[str] = []
+    calls = 0
+
+    def agent(prompt: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % 3 == 0:
+            raise ConnectionError("gone for a moment")
+        taken.append(prompt)
+
+    talk = AsyncAgent(agent, manager, gather_s=0)
+    threads = [
+        threading.Thread(target=lambda: [manager.submit("double", lambda x: 2 * x, x=n) for n in range(50)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    for _ in range(50):
+        if talk.join(WAIT):
+            break
+        talk.drain_queue()
+    talk.close()
+    assert talk.owed == ()
+    told = re.findall(r"(?m)^Task (\w{8}),", "\n".join(taken))
+    assert sorted(told) == sorted(task.id for task in manager.tasks)
+    assert len(told) == 200
+
+
 def test_a_prompt_that_fails_raises_where_it_is_asked_for_and_the_agent_goes_on(manager):
     agent = Recorder()
     agent.errors = [ValueError("too long"), SystemExit("bye")]

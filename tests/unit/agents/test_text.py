@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from backchannel import AsyncAgent, AsyncToolManager, FileSessionManager, async_tool, tool
-from backchannel.agents import Agent, AgentResult, WindowConversationManager
+from backchannel.agents import Agent, AgentResult, WindowConversationManager, load_snapshot, take_snapshot
 from backchannel.errors import AgentStateError, InvalidInputError, ModelError, ScriptError
 from backchannel.hooks import AfterModelCallEvent, AfterToolCallEvent, BeforeModelCallEvent, BeforeToolCallEvent
 from backchannel.messages import validate_messages
@@ -360,6 +360,50 @@ def test_tools_can_be_called_by_hand():
     agent = Agent(ScriptedTextModel(), [add])
     assert agent.tool.add(one=1, two=2)["content"] == [{"text": "3"}]
     assert len(agent.messages) == 4
+
+
+def test_hooks_see_calls_by_hand_too():
+    seen = []
+    hooks = Hooks(
+        before_tool=lambda event: seen.append(event.tool_use["name"]), after_tool=lambda _: seen.append("after")
+    )
+    Agent(ScriptedTextModel(), [add], hooks=[hooks]).tool.add(one=1, two=2)
+    assert seen == ["add", "after"]
+
+
+def test_a_snapshot_of_one_agent_can_be_loaded_into_another():
+    first = Agent(ScriptedTextModel("Hello, Ada."), state={"n": 1})
+    first("I am Ada.")
+    second = Agent(ScriptedTextModel("You are Ada."))
+    load_snapshot(second, take_snapshot(first))
+    assert second.messages == first.messages
+    assert second.state.get("n") == 1
+    assert str(second("Who am I?")) == "You are Ada."
+
+
+def test_a_model_written_for_strands_answers():
+    models = pytest.importorskip("strands.models")
+
+    class Canned(models.Model):
+        def update_config(self, **_):
+            """Take nothing."""
+
+        def get_config(self):
+            return {}
+
+        async def structured_output(self, *_, **__):
+            yield {}
+
+        async def stream(self, messages, tool_specs=None, system_prompt=None, **_):
+            yield {"messageStart": {"role": "assistant"}}
+            yield {"contentBlockStart": {"start": {}}}
+            yield {
+                "contentBlockDelta": {"delta": {"text": f"{len(messages)}, {tool_specs[0]['name']}, {system_prompt}"}}
+            }
+            yield {"contentBlockStop": {}}
+            yield {"messageStop": {"stopReason": "end_turn"}}
+
+    assert str(Agent(Canned(), [add], "Be brief.")("hello")) == "1, add, Be brief."
 
 
 @pytest.mark.parametrize("prompt", ["", " ", 3, [1], [], {"text": "x"}, [{"text": 3}]])
