@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import sys
 import threading
@@ -87,6 +88,7 @@ class Hub:
         self._board_of_task: dict[str, Board] = {}
         self._home: dict[str, Board] = {}
         self._everything: Board | None = None
+        self._variable_of_tool: dict[str, str] = {}
         self._unsubscribe: dict[AsyncToolManager, Callable[[], None]] = {}
         self.pump = BoardPump(lambda: self.boards, self._place, self.loop.call, clock)
 
@@ -131,7 +133,7 @@ class Hub:
     def follow(self, manager: AsyncToolManager) -> None:
         """Show the tasks of a manager."""
         if manager not in self._unsubscribe:
-            self._unsubscribe[manager] = manager.subscribe(self.pump.note, _KINDS)
+            self._unsubscribe[manager] = manager.subscribe(self._note, _KINDS)
             for task in manager.tasks:
                 self.pump.note(task, "queued")
 
@@ -146,6 +148,13 @@ class Hub:
         for voice in self.voices:
             voice.offer(tool)
         return board
+
+    def name_results(self, tool_name: str, variable: str | None) -> None:
+        """Put the results of a tool, of runs that start from now on, into a variable of the notebook; None for none."""
+        if variable is None:
+            self._variable_of_tool.pop(tool_name, None)
+        else:
+            self._variable_of_tool[tool_name] = variable
 
     def board_of(self, tool_name: str) -> Board | None:
         """The board of the cell that declared a tool."""
@@ -227,6 +236,17 @@ class Hub:
         metadata = parent.get("metadata") or {}
         header = parent.get("header") or {}
         return str(metadata.get("cellId") or header.get("msg_id") or "")
+
+    def _note(self, task: Task, kind: str) -> None:
+        variable = self._variable_of_tool.get(task.tool_name) if kind == "queued" else None
+        if variable is not None:
+            # The first to be called at its end: who waits for the task finds the variable set.
+            task.add_done_callback(functools.partial(self._name_result, task, variable))
+        self.pump.note(task, kind)
+
+    def _name_result(self, task: Task, variable: str) -> None:
+        if task.status == "done":
+            self.shell.user_ns[variable] = task.value
 
     def _place(self, task: Task) -> list[Board]:
         # A run stays where it began, also when its tool moves to another cell meanwhile.
