@@ -626,3 +626,20 @@ def test_a_sync_function_that_returns_a_coroutine_is_run_to_its_end() -> None:
         return 5
 
     assert AsyncToolManager().start("outer", lambda: inner(), {}).result(WAIT) == 5
+
+
+@pytest.mark.parametrize("runner", ["thread", "coroutine"])
+def test_asynchronous_functions_and_generators_run_in_threads_too(runner: str) -> None:
+    async def coroutine() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    async def generator() -> Any:
+        yield "a line"
+        yield 6
+
+    manager = AsyncToolManager(runner=runner)
+    assert manager.start("coroutine", coroutine, {}).result(WAIT) == 5
+    task = manager.start("generator", generator, {})
+    assert task.result(WAIT) == 6
+    assert task.logs == ["a line"]

@@ -107,6 +107,8 @@ class TaskJob:
             value: Any = self.function(**self.arguments)
             if inspect.isgenerator(value):
                 return self._drive(cast("Generator[Any, None, Any]", value))
+            if inspect.isasyncgen(value):
+                return asyncio.run(self._drive_async(cast("AsyncGenerator[Any, None]", value)))
             if inspect.iscoroutine(value):
                 return asyncio.run(value)
             return value

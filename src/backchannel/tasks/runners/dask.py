@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -27,7 +28,7 @@ _LARGE = 1_000_000
 
 _GONE = ("closing", "closed")
 
-_threads = WorkerThreads(8, "backchannel-dask")
+_endings = WorkerThreads(8, "backchannel-dask-end")
 
 
 class DaskRunner:
@@ -57,11 +58,14 @@ class DaskRunner:
         self._choice = client
         self._lock = threading.Lock()
         self._link: _Link | None = None
+        self._unreachable: tuple[float, str] | None = None
+        # Its own: they may wait long for a scheduler that is not there.
+        self._threads = WorkerThreads(4, "backchannel-dask-start")
 
     def start(self, job: Job) -> None:
         if not isinstance(self._choice, str):
             self._usable_client()
-        _threads.submit(functools.partial(self._start, job))
+        self._threads.submit(functools.partial(self._start, job, time.monotonic()))
 
     def stop(self, job: Job) -> None:
         place: _Place | None = job.place
@@ -79,9 +83,9 @@ class DaskRunner:
         if link is not None and isinstance(self._choice, str):
             link.client.close()
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job, asked: float) -> None:
         try:
-            link = self._connected()
+            link = self._connected(asked)
             place = job.place = _Place(link, job)
             body = pack(job.task, job.function, job.arguments)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this task only
@@ -92,8 +96,11 @@ class DaskRunner:
         job.task.add_done_callback(place.stop)
         link.start(place, body)
 
-    def _connected(self) -> _Link:
+    def _connected(self, asked: float) -> _Link:
         with self._lock:
+            if self._unreachable is not None and self._unreachable[0] > asked:
+                # It was asked for before the others failed: one vain attempt is enough for all of them.
+                raise TaskWorkerError(self._unreachable[1])
             client = self._link.client if self._link is not None and isinstance(self._choice, str) else None
             if client is None or client.status in _GONE:
                 client = self._connect() if isinstance(self._choice, str) else self._usable_client()
@@ -105,10 +112,12 @@ class DaskRunner:
         try:
             return self._distributed.Client(self._choice, set_as_default=False, name="backchannel")
         except (OSError, ValueError) as error:
-            raise TaskWorkerError(
-                f"No Dask scheduler can be reached at {self._choice} ({error_text(error, 300)}). Start one, or "
-                "correct the address."
-            ) from error
+            text = (
+                f"No Dask scheduler can be reached at {self._choice} ({error_text(error, 300)}). Start one, or correct "
+                "the address."
+            )
+            self._unreachable = time.monotonic(), text
+            raise TaskWorkerError(text) from error
 
     def _usable_client(self) -> Any:
         client = self._choice
@@ -234,7 +243,7 @@ class _Link:
     def _end(self, place: _Place, outcome: bytes | None = None, error: BaseException | None = None) -> None:
         place.job.task.remove_done_callback(place.stop)
         # In a thread: who is told may want something of this client, and would wait for ever on its loop.
-        _threads.submit(functools.partial(_settle, place, outcome, error))
+        _endings.submit(functools.partial(_settle, place, outcome, error))
 
 
 def _settle(place: _Place, outcome: bytes | None, error: BaseException | None) -> None:

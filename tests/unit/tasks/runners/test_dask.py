@@ -91,15 +91,26 @@ def test_a_closed_client_is_refused(cluster: distributed.LocalCluster):
         start(AsyncToolManager(runner=client), lambda: 1)
 
 
-def test_an_address_where_nobody_is_fails_the_task_in_words(monkeypatch: pytest.MonkeyPatch):
+def test_an_address_where_nobody_is_fails_the_tasks_in_words_and_is_tried_once(monkeypatch: pytest.MonkeyPatch):
+    reached, refusing, attempts = threading.Event(), threading.Event(), []
+
     def refuse(*args: Any, **options: Any) -> Any:
+        attempts.append(1)
+        reached.set()
+        assert refusing.wait(WAIT)
         raise OSError("Timed out trying to connect")
 
     runner = DaskRunner(NOWHERE)
     monkeypatch.setattr(runner, "_distributed", SimpleNamespace(Client=refuse))
-    error = ended_with(start(AsyncToolManager(runner=runner), lambda: 1))
-    assert isinstance(error, TaskWorkerError)
-    assert str(error).startswith(f"No Dask scheduler can be reached at {NOWHERE} (OSError: Timed out")
+    manager = AsyncToolManager(runner=runner)
+    tasks = [start(manager, lambda: 1) for _ in range(20)]
+    assert reached.wait(WAIT)
+    refusing.set()
+    errors = [ended_with(task) for task in tasks]
+    assert attempts == [1]
+    assert {type(error) for error in errors} == {TaskWorkerError}
+    assert len({str(error) for error in errors}) == 1
+    assert str(errors[0]).startswith(f"No Dask scheduler can be reached at {NOWHERE} (OSError: Timed out")
 
 
 def test_an_address_is_not_connected_to_before_it_is_needed():
