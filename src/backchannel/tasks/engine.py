@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from .job import TaskJob
 from .lifecycle import Command
 from .outcome import KINDS, AsyncTaskResult, Kind, Listener
 from .results import read
+from .store import TaskStore
 from .task import Task
 from .timers import Timers
 from .wording import duration
@@ -33,6 +34,9 @@ from .wording import duration
 __all__ = ["Effects", "Engine"]
 
 _log = logging.getLogger(__name__)
+
+KEPT = 1000
+"""Finished tasks that a manager keeps."""
 
 _timers = Timers()
 # What a timer leads to may call a listener that blocks, and other timers must not wait for that.
@@ -59,6 +63,7 @@ class Engine:
         # Reentrant: a finalizer that the garbage collector runs here may come back to this manager.
         self.lock = threading.RLock()
         self.listeners: dict[Kind, tuple[Listener, ...]] = dict.fromkeys((*KINDS, "logged"), ())
+        self.store = TaskStore()
         self.admission: Admission[TaskJob] = Admission(max_running, max_queued)
         self._idle = threading.Condition(self.lock)
         self._pending = 0
@@ -66,7 +71,6 @@ class Engine:
         self._closed = False
         self._open: set[Task] = set()
         self._pauses: dict[Task, Any] = {}
-        self._same: dict[Hashable, list[Task]] = {}
         self._dependents: dict[Task, list[TaskJob]] = {}
 
     # For jobs
@@ -258,11 +262,7 @@ class Engine:
         self._pending -= 1
         self._telling += 1
         self._open.discard(task)
-        if task.key is not None and (same := self._same.get(task.key)):
-            same.remove(task)
-            if not same:
-                del self._same[task.key]
-        self._keep(task)
+        self.store.ended(task, KEPT)
         effects.dependents += self._dependents.pop(task, ())
         effects.acts.append(functools.partial(self._tell_end, task, callbacks, [timer, pause]))
 
@@ -293,9 +293,6 @@ class Engine:
         return AsyncTaskResult(
             task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed, task.reading
         )
-
-    def _keep(self, task: Task) -> None:
-        """The task has ended: keep it among the last ones. With the lock held."""
 
     # Later
 

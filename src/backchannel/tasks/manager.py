@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
-import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import Any
 
 from ..errors import TaskError, TaskRefusedError
 from . import lifecycle
 from .deferred import Deferred
-from .dependencies import After, all_of, filled, shown, split
-from .duplicates import OnDuplicate, call_key
-from .engine import Effects, Engine
-from .job import TaskJob, is_asynchronous
+from .dependencies import After, split
+from .duplicates import OnDuplicate
+from .engine import Effects
+from .launcher import Launcher
 from .lifecycle import Life
 from .options import GRACE_S, Announce, TaskOptions
 from .outcome import KINDS, AsyncTaskResult, Changes, Kind, Listener
 from .retry import RetryOn
-from .runners import Runner, runner_of
-from .runners.coroutines import CoroutineRunner
-from .runners.threads import ThreadRunner
 from .task import Task
-from .wording import label_of
 
 __all__ = [
     "AsyncTaskResult",
@@ -40,11 +32,8 @@ __all__ = [
     "set_default_manager",
 ]
 
-KEPT = 1000
-"""Finished tasks that a manager keeps."""
 
-
-class AsyncToolManager(Engine):
+class AsyncToolManager(Launcher):
     """Runs functions in the background: plain ones in threads, ``async def`` as coroutines.
 
     All methods may be called from any thread. Leaving ``with`` waits for all tasks; after an error it cancels them.
@@ -91,20 +80,9 @@ class AsyncToolManager(Engine):
                 raise ValueError(f"AsyncToolManager: {name} must be {least} or more{none}, not {bound!r}")
         if not 0 <= grace_s < math.inf:
             raise ValueError(f"AsyncToolManager: grace_s must be 0 seconds or more, not {grace_s!r}")
-        super().__init__(max_running, max_queued, clock)
+        super().__init__(max_workers, max_coroutines, max_running, max_queued, runner, clock)
         self.on_complete = on_complete
-        self.max_workers = max_workers
-        self.max_coroutines = max_coroutines
-        self.runner = runner
         self.grace_s = grace_s
-        self.threads: Runner = ThreadRunner(max_workers)
-        self.coroutines: Runner = CoroutineRunner(max_coroutines)
-        self._numbers = itertools.count(1)
-        self._ids = self._new_ids()
-        self._tasks: dict[str, Task] = {}
-        self._by_number: dict[int, Task] = {}
-        self._finished: deque[str] = deque()
-        self._tokens: dict[str, Task] = {}
 
     # Starting
 
@@ -202,85 +180,6 @@ class AsyncToolManager(Engine):
             references=references,
         )[0]
 
-    def launch(
-        self,
-        tool_name: str,
-        fn: Callable[..., Any],
-        arguments: Mapping[str, Any],
-        options: TaskOptions,
-        *,
-        injected: Mapping[str, Any] | None = None,
-        asynchronous: bool | None = None,
-        owner: Any = None,
-        call_id: str | None = None,
-        label: str | None = None,
-        acknowledging: bool = False,
-        after: After | None = None,
-        references: Mapping[str, Task] | None = None,
-        check: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-        key: Hashable = None,
-    ) -> tuple[Task, bool]:
-        """Start a task as `start` does, with checked options; returns it, and whether it was there already.
-
-        Args:
-            references: Arguments that are results of tasks.
-            check: Checks and converts all arguments once those results are there.
-            key: What makes the call a duplicate of another; None for tool and arguments, where it matters.
-        """
-        runner, pool_limit = self._place(tool_name, fn, options, asynchronous)
-        needed = (*all_of(after, self._known), *(references or {}).values())
-        known = shown(arguments, references) if references else arguments
-        if key is None and options.on_duplicate != "start_another":
-            key = call_key(tool_name, known)
-        effects = Effects()
-        with self.lock:
-            if self._closed:
-                raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")
-            twins = list(self._same.get(key, ())) if key is not None else []
-            if twins and (twin := self._duplicate(effects, tool_name, options, twins, owner)) is not None:
-                return twin, True
-            task = Task(
-                self,
-                next(self._ids),
-                next(self._numbers),
-                tool_name,
-                known,
-                Life(self.clock()),
-                owner=owner,
-                call_id=call_id,
-                label=_label(tool_name, arguments, references) if label is None and references else label,
-                options=options,
-                acknowledging=acknowledging,
-            )
-            complete = {**arguments, **injected} if injected else arguments
-            job = TaskJob(task, runner, fn, complete, pool_limit=pool_limit)
-            here = getattr(runner, "here", None)
-            job.home = here() if here is not None else None
-            if references:
-                job.prepare = _filling(arguments, references, check, injected)
-            refused = self.admission.refuses(job.ticket, held=bool(needed))
-            if not refused:
-                task.job, task.key, task.dependencies = job, key, needed
-                self._add(task, twins)
-                entered = self.admission.enter(job.ticket, held=bool(needed))
-        if refused:
-            self.carry_out(effects)
-            raise TaskRefusedError(
-                f"{tool_name} was not started: {self.admission.queued} tasks wait already, and no more may "
-                f"(max_queued={self.admission.max_queued}). Try again when some have ended, or cancel some."
-            )
-        self.tell(task, "queued")
-        effects.admitted += entered
-        if needed:
-            # Not with our lock held: the others may be another manager's.
-            for other in set(needed):
-                other.manager.note_dependent(other, job)
-            effects.dependents.append(job)
-        self.carry_out(effects)
-        if job.refusal is not None:
-            raise job.refusal
-        return task, False
-
     def defer(
         self,
         tool_name: str,
@@ -314,8 +213,8 @@ class AsyncToolManager(Engine):
                 raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")
             task = Task(
                 self,
-                next(self._ids),
-                next(self._numbers),
+                next(self.store.ids),
+                next(self.store.numbers),
                 tool_name,
                 dict(arguments or {}),
                 Life(self.clock()),
@@ -324,7 +223,8 @@ class AsyncToolManager(Engine):
                 label=label,
                 options=options,
             )
-            self._add(task, ())
+            self.store.add(task)
+            self._pending += 1
             task.life, _ = lifecycle.step(task.life, lifecycle.Started(self.clock()))
             self._limit(task)
             self.apply(effects, task, lifecycle.Returned(self.clock(), deferred=True), deferred)
@@ -358,19 +258,16 @@ class AsyncToolManager(Engine):
     def task_by_token(self, token: str) -> Task | None:
         """Return the deferred task with this token, or None."""
         with self.lock:
-            return self._tokens.get(token)
+            return self.store.by_token(token)
 
     def token_of(self, task: Task) -> str:
         """Return the task's token, made when it is first asked for."""
         with self.lock:
-            if task.secret is None:
-                task.secret = secrets.token_urlsafe(32)
-                self._tokens[task.secret] = task
-            return task.secret
+            return self.store.token_of(task)
 
     def _deferred(self, which: Task | str) -> Task:
         with self.lock:
-            task = which if isinstance(which, Task) else self._tasks.get(which) or self._tokens.get(which)
+            task = which if isinstance(which, Task) else self.store.by_id_or_token(which)
         if task is None or task.manager is not self:
             raise TaskError("This manager has no task with such an id or token; nothing was resolved.")
         if not (task.options.deferred or task.life.phase == "outside" or task.done()):
@@ -385,7 +282,7 @@ class AsyncToolManager(Engine):
     def tasks(self) -> list[Task]:
         """All tasks that are kept, oldest first: those under way, and the last thousand that have ended."""
         with self.lock:
-            return list(self._tasks.values())
+            return self.store.tasks
 
     @property
     def pending_count(self) -> int:
@@ -395,10 +292,7 @@ class AsyncToolManager(Engine):
     def task(self, which: str | int) -> Task | None:
         """Return a task by its id or its number, or None."""
         with self.lock:
-            if isinstance(which, str) and which in self._tasks:
-                return self._tasks[which]
-            number = int(which) if isinstance(which, int) or which.isdecimal() else 0
-            return self._by_number.get(number)
+            return self.store.find(which)
 
     def subscribe(self, listener: Listener, kinds: Collection[Kind] = KINDS) -> Callable[[], None]:
         """Call ``listener(task, kind)`` on each change, in whatever thread; returns what ends that.
@@ -452,13 +346,13 @@ class AsyncToolManager(Engine):
             TaskError: If ``wait`` would wait for the event loop that runs in this thread; nothing is shut down then.
         """
         with self.lock:
-            under_way = [task for task in self._tasks.values() if not task.done()]
+            under_way = [task for task in self.store.tasks if not task.done()]
         if wait and not cancel:
             for task in under_way:
                 self.check_may_block(task)
         with self.lock:
             self._closed = True
-            under_way = [task for task in self._tasks.values() if not task.done()]
+            under_way = [task for task in self.store.tasks if not task.done()]
         if cancel:
             # Those that wait first, so that none of them gets the place of one that was cancelled.
             for task in sorted(under_way, key=lambda task: task.life.phase != "waiting"):
@@ -489,101 +383,6 @@ class AsyncToolManager(Engine):
             if job is not None and job.ticket.place == "held":
                 left += [other for other in needed.dependencies if other not in seen and not other.done()]
                 seen.update(left)
-
-    # Within
-
-    def note_dependent(self, task: Task, job: TaskJob) -> None:
-        """``job`` waits for the end of ``task``. It may have ended meanwhile."""
-        with self.lock:
-            if not task.done():
-                self._dependents.setdefault(task, []).append(job)
-
-    def _place(
-        self, tool_name: str, fn: Callable[..., Any], options: TaskOptions, asynchronous: bool | None
-    ) -> tuple[Runner, int | None]:
-        choice = self.runner if options.runner is None else options.runner
-        if choice is None:
-            is_async = is_asynchronous(fn) if asynchronous is None else asynchronous
-            runner = self.coroutines if is_async else self.threads
-        else:
-            runner = runner_of(choice, self)
-        if runner is self.threads:
-            return runner, self.max_workers
-        if runner is self.coroutines:
-            if not (is_asynchronous(fn) if asynchronous is None else asynchronous):
-                raise TaskRefusedError(
-                    f'{tool_name} was not started: runner="coroutine" takes only async functions, and this is a plain '
-                    'one. Use runner="thread", or write it as async def.'
-                )
-            return runner, self.max_coroutines
-        return runner, getattr(runner, "limit", None)
-
-    def _duplicate(
-        self, effects: Effects, tool_name: str, options: TaskOptions, twins: list[Task], owner: Any
-    ) -> Task | None:
-        """Apply the rule for duplicates; returns the task to be used instead of a new one. With the lock held."""
-        twin = twins[-1]
-        if options.on_duplicate == "refuse":
-            raise TaskRefusedError(
-                f"{tool_name} was not started: task {twin.number}, {twin.label}, is doing the same and is not done "
-                "yet. Wait for its result, or cancel it first."
-            )
-        if options.on_duplicate == "reuse":
-            for twin in reversed(twins):
-                if owner is None or twin.owner is None or twin.owner is owner:
-                    twin.owner = owner if twin.owner is None else twin.owner
-                    return twin
-        if options.on_duplicate == "replace":
-            for twin in twins:
-                self.apply(effects, twin, lifecycle.CancelRequested(self.clock(), "a newer call replaced it"))
-        return None
-
-    def _add(self, task: Task, twins: Collection[Task]) -> None:
-        self._tasks[task.id] = self._by_number[task.number] = task
-        self._pending += 1
-        if task.key is not None:
-            self._same.setdefault(task.key, []).append(task)
-        for twin in twins:
-            twin.superseded_by = task.id
-
-    def _known(self, which: Task | str | int) -> Task:
-        task = which if isinstance(which, Task) else self.task(which)
-        if task is None:
-            raise TaskRefusedError(f"There is no task {which!r:.60}, so none can wait for it.")
-        return task
-
-    def _new_ids(self) -> Iterator[str]:
-        # In blocks: the call to the system lets other threads run, here with the lock held.
-        while True:
-            block = os.urandom(4096).hex()
-            for start in range(0, len(block), 8):
-                if (task_id := block[start : start + 8]) not in self._tasks:
-                    yield task_id
-
-    def _keep(self, task: Task) -> None:
-        self._finished.append(task.id)
-        if len(self._finished) > KEPT:
-            old = self._tasks.pop(self._finished.popleft())
-            del self._by_number[old.number]
-            if old.secret is not None:
-                del self._tokens[old.secret]
-
-
-def _label(tool_name: str, arguments: Mapping[str, Any], references: Mapping[str, Task]) -> str:
-    return label_of(tool_name, {**arguments, **{name: f"task {task.number}" for name, task in references.items()}})
-
-
-def _filling(
-    arguments: Mapping[str, Any],
-    references: Mapping[str, Task],
-    check: Callable[[dict[str, Any]], dict[str, Any]] | None,
-    injected: Mapping[str, Any] | None,
-) -> Callable[[], Mapping[str, Any]]:
-    def fill() -> Mapping[str, Any]:
-        complete = filled(arguments, references)
-        return {**(complete if check is None else check(complete)), **(injected or {})}
-
-    return fill
 
 
 _default_lock = threading.Lock()

@@ -194,7 +194,7 @@ def test_starts_ends_and_cancels_from_many_threads_leave_nothing_behind():
     assert (manager.admission.running, manager.admission.queued, manager.pending_count) == (0, 0, 0)
     assert not manager.admission._pools
     assert not manager._dependents
-    assert not manager._same
+    assert manager.store.is_idle()
 
 
 # Where it runs
