@@ -158,17 +158,19 @@ class Admission(Generic[T]):
         """Whether a new ticket would have to wait, and too many wait already."""
         if self.max_queued is None or self.queued < self.max_queued:
             return False
-        if held or (self.max_running is not None and self.running >= self.max_running):
-            return True
-        if ticket.pool_limit is not None and ticket.pool_limit < 1:
-            return True
+        return held or not self.admits(ticket)
+
+    def admits(self, ticket: Ticket[T]) -> bool:
+        """Whether a new ticket would have a place at once."""
+        if self.max_running is not None and self.running >= self.max_running:
+            return False
         pool = self._pools.get(ticket.pool)
         if pool is None:
-            return False
-        if ticket.pool_limit is not None and pool.running >= ticket.pool_limit:
             return True
+        if ticket.pool_limit is not None and pool.running >= ticket.pool_limit:
+            return False
         line = pool.lines.get(_line_of(ticket))
-        return line is not None and ticket.tool_limit is not None and line.running >= ticket.tool_limit
+        return line is None or ticket.tool_limit is None or line.running < ticket.tool_limit
 
     def enter(self, ticket: Ticket[T], *, held: bool = False) -> list[Ticket[T]]:
         """Take a new ticket; one that is ``held`` waits for `ready`. Ask `refuses` before."""

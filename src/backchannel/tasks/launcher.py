@@ -110,21 +110,27 @@ class Launcher(Engine):
                 task.job, task.key, task.dependencies = job, key, needed
                 self.store.add(task, twins)
                 self._pending += 1
-                entered = self.admission.enter(job.ticket, held=bool(needed))
+                # Who has to wait is held until the listeners know of the task: its end must not be told before.
+                held = bool(needed) or not self.admission.admits(job.ticket)
+                effects.admitted += self.admission.enter(job.ticket, held=held)
         if refused:
             self.carry_out(effects)
             raise TaskRefusedError(
                 f"{tool_name} was not started: {self.admission.queued} tasks wait already, and no more may "
                 f"(max_queued={self.admission.max_queued}). Try again when some have ended, or cancel some."
             )
-        self.tell(task, "queued")
-        effects.admitted += entered
-        if needed:
+        try:
+            self.tell(task, "queued")
+        finally:
+            if held and not needed:
+                with self.lock:
+                    effects.admitted += self.admission.ready(job.ticket)
             # Not with our lock held: the others may be another manager's.
             for other in set(needed):
                 other.manager.note_dependent(other, job)
-            effects.dependents.append(job)
-        self.carry_out(effects)
+            if needed:
+                effects.dependents.append(job)
+            self.carry_out(effects)
         if job.refusal is not None:
             raise job.refusal
         return task, False

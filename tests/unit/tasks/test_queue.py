@@ -44,6 +44,22 @@ def test_higher_priorities_start_first(busy: Busy):
     assert order == [1, 3, 0, 2, 4]
 
 
+def test_nothing_is_told_of_a_task_before_that_it_is_there(busy: Busy):
+    heard: list[str] = []
+
+    def listen(task: Task, kind: str) -> None:
+        if task is not busy.first:
+            if kind == "queued":
+                busy.gate.set()
+                busy.first.result(WAIT)
+            heard.append(f"{task.label} {kind}")
+
+    busy.manager.subscribe(listen, kinds=["queued", "started", "finished"])
+    busy.manager.start("mine", lambda: None, {}).result(WAIT)
+    busy.end()
+    assert [said for said in heard if said.startswith("mine")] == ["mine queued", "mine started", "mine finished"]
+
+
 def test_a_full_queue_refuses_in_words_and_keeps_nothing():
     busy = Busy(max_queued=2)
     waiting = [busy.manager.start("f", lambda: None, {}) for _ in range(2)]
