@@ -59,6 +59,10 @@ class Page:
 
     def _take(self, message: ToPage, audio: bytes | None = None) -> None:
         with self._changed:
+            if isinstance(message, Welcome):
+                self.rows |= {row["id"]: row for row in message.snapshot["rows"]}
+            elif not self.messages:
+                return  # As the page does: what comes before its welcome is in the welcome.
             self.messages.append(message)
             if isinstance(message, Rows):
                 self.rows |= {row["id"]: row for row in message.rows}
