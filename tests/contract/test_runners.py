@@ -642,4 +642,4 @@ def test_asynchronous_functions_and_generators_run_in_threads_too(runner: str) -
     assert manager.start("coroutine", coroutine, {}).result(WAIT) == 5
     task = manager.start("generator", generator, {})
     assert task.result(WAIT) == 6
-    assert task.logs == ["a line"]
+    assert "a line" in task.logs
