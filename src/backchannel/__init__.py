@@ -22,12 +22,11 @@ from .tasks import AsyncTaskResult, AsyncToolManager, Task, async_tool, cancelle
 from .tools import AgentTool, ToolContext, tool
 
 if TYPE_CHECKING:
-    from .agents import AsyncAgent, FileSessionManager, S3SessionManager
+    from .agents import FileSessionManager, S3SessionManager
     from .models import LocalModel, ScriptedModel
 
 __all__ = [
     "AgentTool",
-    "AsyncAgent",
     "AsyncTaskResult",
     "AsyncToolManager",
     "BackchannelError",
@@ -53,7 +52,6 @@ __all__ = [
 ]
 
 _LAZY = {
-    "AsyncAgent": ".agents",
     "FileSessionManager": ".agents",
     "LocalModel": ".models",
     "S3SessionManager": ".agents",

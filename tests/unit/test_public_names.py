@@ -9,7 +9,6 @@ import backchannel
 
 NAMES = {
     "AgentTool",
-    "AsyncAgent",
     "AsyncTaskResult",
     "AsyncToolManager",
     "BackchannelError",
@@ -45,7 +44,6 @@ HEAVY = {
     "nest_asyncio2",
     "mcp",
     "numpy",
-    "openai",
     "opentelemetry",
     "pocketsphinx",
     "prompt_toolkit",
