@@ -98,9 +98,10 @@ class SendGate:
             raise self._error
 
     def close(self) -> None:
-        """Hold from now on what is sent."""
+        """Hold from now on what is sent; a gate that has failed stays as it is."""
         self._closings += 1
-        self._open.clear()
+        if self._error is None:
+            self._open.clear()
 
     def copy(self) -> None:
         """Go on sending, and keep what is sent for the connection that is being made."""

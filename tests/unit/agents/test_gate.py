@@ -99,6 +99,17 @@ async def test_a_failed_gate_frees_everyone_who_waits_and_refuses_the_rest():
 
 
 @virtual_time
+async def test_closing_a_failed_gate_makes_nobody_wait():
+    gate = gate_to(Far())
+    gate.fail(AgentStateError("over"))
+    gate.close()
+    async with asyncio.timeout(1):
+        for work in (gate.opened(), gate.send(BidiTextInputEvent("x")), gate.send(voice())):
+            with pytest.raises(AgentStateError, match="over"):
+                await work
+
+
+@virtual_time
 async def test_an_error_of_the_model_goes_to_the_one_who_sent():
     far = Far()
     gate = gate_to(far)
