@@ -22,11 +22,12 @@ from .tasks import AsyncTaskResult, AsyncToolManager, Task, async_tool, cancelle
 from .tools import AgentTool, ToolContext, tool
 
 if TYPE_CHECKING:
-    from .agents import FileSessionManager, S3SessionManager
+    from .agents import AsyncAgent, FileSessionManager, S3SessionManager
     from .models import LocalModel, ScriptedModel
 
 __all__ = [
     "AgentTool",
+    "AsyncAgent",
     "AsyncTaskResult",
     "AsyncToolManager",
     "BackchannelError",
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncAgent": ".agents",
     "FileSessionManager": ".agents",
     "LocalModel": ".models",
     "S3SessionManager": ".agents",

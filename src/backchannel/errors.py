@@ -12,12 +12,16 @@ Each says what happened, to which named thing, and what to do about it.
     ├── ToolArgumentsError       (ValueError)      arguments that do not fit a tool's schema
     ├── ModelError                                 a model could not be reached, or answered with an error
     │   ├── BidiModelTimeoutError                  a connection came to its time limit; the agent restarts it
+    │   ├── ModelThrottledError                    the provider takes no more requests for now
     │   └── ScriptError          (AssertionError)  a ScriptedModel was used otherwise than its script says
     ├── TaskError                                  a background task has no value
     │   ├── TaskFailedError                        its function raised; `__cause__` has the original
     │   ├── TaskCancelledError                     it was cancelled
     │   ├── TaskTimedOutError    (TimeoutError)    it ran longer than its time-out
+    │   ├── TaskTransferError    (TypeError)       its function, an argument or its result cannot go to another process
+    │   ├── TaskWorkerError      (RuntimeError)    the process or cluster that ran it died or cannot be reached
     │   └── TaskRefusedError                       it was not accepted: queue full, manager shut down
+    ├── AWSError                                   AWS refused, was not reached, or what ran there failed
     └── SessionError                               a stored session cannot be used as asked
         ├── SessionConflictError                   someone else writes it, or wrote it meanwhile
         ├── SessionDamagedError                    what is stored is not what was written
@@ -30,6 +34,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AWSError",
     "AgentStateError",
     "AudioDeviceError",
     "AudioFormatError",
@@ -38,6 +43,7 @@ __all__ = [
     "InvalidInputError",
     "MissingExtraError",
     "ModelError",
+    "ModelThrottledError",
     "ScriptError",
     "SessionConflictError",
     "SessionDamagedError",
@@ -49,6 +55,8 @@ __all__ = [
     "TaskFailedError",
     "TaskRefusedError",
     "TaskTimedOutError",
+    "TaskTransferError",
+    "TaskWorkerError",
     "ToolArgumentsError",
     "ToolDefinitionError",
 ]
@@ -114,6 +122,10 @@ class BidiModelTimeoutError(ModelError):
         self.restart_config = restart_config
 
 
+class ModelThrottledError(ModelError):
+    """The provider takes no more requests for now; the same call may be made again later."""
+
+
 class ScriptError(ModelError, AssertionError):
     """A ScriptedModel was used otherwise than its script says."""
 
@@ -134,8 +146,30 @@ class TaskTimedOutError(TaskError, TimeoutError):
     """The task ran longer than its time-out."""
 
 
+class TaskTransferError(TaskError, TypeError):
+    """What a task needs or returns cannot be sent between this process and the one that runs it; names the thing."""
+
+
+class TaskWorkerError(TaskError, RuntimeError):
+    """What ran the task died or cannot be reached; the task has no value, and others go on."""
+
+
 class TaskRefusedError(TaskError):
     """The task was not accepted and did not run."""
+
+
+class AWSError(BackchannelError):
+    """AWS refused a tool's request or was not reached, or what it ran there failed.
+
+    Args:
+        code: AWS's code of the error, or "".
+        may_pass: Whether the same request may succeed later.
+    """
+
+    def __init__(self, message: str, *, code: str = "", may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.may_pass = may_pass
 
 
 class SessionError(BackchannelError):

@@ -1,49 +1,65 @@
-"""What every runner does: the same scenarios for plain functions in threads and for coroutines."""
+"""One contract for all runners: threads, coroutines, processes, any executor, Dask."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
+import distributed
 import pytest
+import tqdm
 
-from backchannel.errors import TaskCancelledError, TaskFailedError, TaskRefusedError, TaskTimedOutError
+from backchannel.errors import (
+    TaskCancelledError,
+    TaskFailedError,
+    TaskRefusedError,
+    TaskTimedOutError,
+)
 from backchannel.tasks import AsyncToolManager, Task, cancelled, current_task, progress, track
+from backchannel.tasks.deferred import Deferred
 from backchannel.tasks.manager import AsyncTaskResult
-from backchannel.tasks.runners import coroutines
+from backchannel.tasks.runners import Runner, coroutines
+from backchannel.tasks.runners.dask import DaskRunner
+from backchannel.tasks.runners.executor import ExecutorRunner
+from backchannel.tasks.runners.processes import ProcessRunner
+from tests.support.crossing import Gate, Notes
 
-WAIT = 10.0
-
-
-class Gate:
-    """A place where a body waits, whatever it is made of, until the test opens it."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self._opened = threading.Event()
-
-    def open(self) -> None:
-        self._opened.set()
-
-    def wait(self) -> None:
-        self.reached.set()
-        assert self._opened.wait(WAIT)
-
-    async def wait_async(self) -> None:
-        self.reached.set()
-        await asyncio.get_running_loop().run_in_executor(None, self._opened.wait, WAIT)
+WAIT = 20.0
 
 
-class Threads:
-    """Bodies as plain functions."""
+class Kind:
+    """One runner, and what it can do.
 
-    name = "threads"
+    Attributes:
+        is_here: Bodies run in this process, and share its objects and context.
+        tells: Progress and log lines come while a body runs.
+        frees: A stuck body that was cancelled holds up nothing.
+    """
+
+    name = ""
+    is_async = False
+    is_here = True
+    tells = True
+    frees = True
 
     def manager(self, places: int) -> AsyncToolManager:
-        return AsyncToolManager(max_workers=places)
+        return AsyncToolManager(max_workers=places, runner=self.runner(places))
+
+    def runner(self, places: int) -> Runner | str:
+        raise NotImplementedError
+
+    def close(self, manager: AsyncToolManager) -> None:
+        """A scene with this manager is over."""
+
+    def end(self) -> None:
+        """All scenes are over."""
 
     def body(self, before: Callable[[], Any], gate: Gate | None = None, after: Callable[[], Any] = lambda: None) -> Any:
         def run() -> Any:
@@ -62,10 +78,20 @@ class Threads:
         return run
 
 
-class Coroutines:
+class Threads(Kind):
+    """Bodies as plain functions."""
+
+    name = "threads"
+
+    def runner(self, places: int) -> Runner | str:
+        return "thread"
+
+
+class Coroutines(Kind):
     """Bodies as coroutine functions."""
 
     name = "coroutines"
+    is_async = True
 
     def manager(self, places: int) -> AsyncToolManager:
         return AsyncToolManager(max_coroutines=places)
@@ -88,16 +114,107 @@ class Coroutines:
         return run
 
 
+class Processes(Kind):
+    """Bodies in worker processes."""
+
+    name = "processes"
+    is_here = False
+
+    def runner(self, places: int) -> Runner | str:
+        return ProcessRunner(places, grace_s=0.0)
+
+    def close(self, manager: AsyncToolManager) -> None:
+        manager.runner.close()
+
+
+class Executors(Kind):
+    """Bodies in an executor of somebody else's."""
+
+    frees = False
+
+    def __init__(self) -> None:
+        self._made: list[Executor] = []
+
+    def make(self, places: int) -> Executor:
+        raise NotImplementedError
+
+    def runner(self, places: int) -> Runner | str:
+        executor = self.make(places)
+        self._made.append(executor)
+        return ExecutorRunner(executor)
+
+    def close(self, manager: AsyncToolManager) -> None:
+        self._made.pop().shutdown()
+
+
+class ThreadPools(Executors):
+    name = "thread pool"
+
+    def make(self, places: int) -> Executor:
+        return ThreadPoolExecutor(places)
+
+
+class ProcessPools(Executors):
+    name = "process pool"
+    is_here = False
+    tells = False
+
+    def make(self, places: int) -> Executor:
+        return ProcessPoolExecutor(places, mp_context=get_context("spawn"))
+
+    def runner(self, places: int) -> Runner | str:
+        with pytest.warns(UserWarning, match="no progress"):
+            return super().runner(places)
+
+
+class Dask(Kind):
+    """Bodies on a Dask cluster, whose workers are threads of this process here."""
+
+    name = "dask"
+    is_here = False
+    frees = False
+
+    def __init__(self) -> None:
+        self._clusters: dict[int, tuple[distributed.LocalCluster, distributed.Client]] = {}
+
+    def runner(self, places: int) -> Runner | str:
+        if places not in self._clusters:
+            cluster = distributed.LocalCluster(
+                processes=False, n_workers=1, threads_per_worker=places, dashboard_address="127.0.0.1:0"
+            )
+            self._clusters[places] = cluster, distributed.Client(cluster, set_as_default=False)
+        return DaskRunner(self._clusters[places][1])
+
+    def end(self) -> None:
+        for cluster, client in self._clusters.values():
+            client.close()
+            cluster.close()
+        self._clusters.clear()
+
+
+KINDS: list[Kind] = [Threads(), Coroutines(), Processes(), ThreadPools(), ProcessPools(), Dask()]
+
+
 class Scene:
     """A manager with some places, and the results that it told."""
 
-    def __init__(self, kind: Threads | Coroutines, places: int = 2) -> None:
+    def __init__(self, kind: Kind, notes: Notes, places: int = 2) -> None:
         self.kind = kind
+        self.notes = notes
         self.told: list[AsyncTaskResult] = []
         self.manager = kind.manager(places)
         self.manager.on_complete = self.told.append
         self.body = kind.body
+        # What a cluster does is known here a moment later.
+        self.started = threading.Semaphore(0)
+        self.manager.subscribe(lambda task, kind: self.started.release(), ["started"])
         self.gates: list[Gate] = []
+
+    def needs(self, **abilities: bool) -> None:
+        """Skip the test where the runner does not claim these."""
+        for name, wanted in abilities.items():
+            if getattr(self.kind, name) is not wanted:
+                pytest.skip(f"{self.kind.name}: {name} is {not wanted}")
 
     def gate(self) -> Gate:
         gate = Gate()
@@ -109,23 +226,31 @@ class Scene:
 
     def end(self) -> None:
         for gate in self.gates:
-            gate.open()
+            gate.close()
         self.manager.shutdown()
+        self.kind.close(self.manager)
         assert self.manager.pending_count == 0
         assert len(self.told) == len(self.manager.tasks)
 
 
-@pytest.fixture(params=[Threads(), Coroutines()], ids=lambda kind: kind.name)
-def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    made = Scene(request.param)
+@pytest.fixture(scope="module", autouse=True)
+def end_of_all() -> Iterator[None]:
+    yield
+    for kind in KINDS:
+        kind.end()
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(request.param, Notes(tmp_path / "notes"))
     yield made
     made.end()
 
 
-@pytest.fixture(params=[Threads(), Coroutines()], ids=lambda kind: kind.name)
-def narrow(request: pytest.FixtureRequest) -> Iterator[Scene]:
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def narrow(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     """With one place only."""
-    made = Scene(request.param, places=1)
+    made = Scene(request.param, Notes(tmp_path / "notes"), places=1)
     yield made
     made.end()
 
@@ -150,7 +275,7 @@ def test_arguments_are_given_by_name(scene: Scene) -> None:
     async def add_async(a: int, b: int) -> int:
         return a + b
 
-    body = add if isinstance(scene.kind, Threads) else add_async
+    body = add_async if scene.kind.is_async else add
     assert scene.manager.start("add", body, {"a": 1, "b": 2}).result(WAIT) == 3
 
 
@@ -165,7 +290,7 @@ def test_whatever_a_body_raises_fails_its_task_only(scene: Scene, error: BaseExc
         task.result(WAIT)
     assert task.status == "failed"
     # Python itself makes a RuntimeError of a StopIteration that leaves a coroutine.
-    remade = isinstance(error, StopIteration) and isinstance(scene.kind, Coroutines)
+    remade = isinstance(error, StopIteration) and scene.kind.is_async
     assert type(task.error) is (RuntimeError if remade else type(error))
     assert caught.value.__cause__ is task.error
     assert scene.start(scene.body(lambda: "still there")).result(WAIT) == "still there"
@@ -178,20 +303,24 @@ def test_a_value_that_cannot_be_printed_is_still_a_value(scene: Scene) -> None:
 
     value = Unprintable()
     task = scene.start(scene.body(lambda: value))
-    assert task.result(WAIT) is value
+    assert (task.result(WAIT) is value) is scene.kind.is_here
     assert "Unprintable" in task.summary()
     assert "Unprintable" in task.snapshot()["text"]
 
 
 def test_a_body_says_how_far_it_is(scene: Scene) -> None:
-    gate = scene.gate()
+    scene.needs(tells=True)
+    gate, told = scene.gate(), threading.Event()
+    scene.manager.subscribe(lambda task, kind: told.set(), ["progressed"])
     task = scene.start(scene.body(lambda: progress(3, 12, "quarters"), gate))
     assert gate.reached.wait(WAIT)
+    assert told.wait(WAIT)
     assert task.status == "running"
     assert task.progress[:4] == (3, 12, "quarters", 0.25)
 
 
 def test_a_body_knows_its_task_and_runs_in_the_context_of_its_caller(scene: Scene) -> None:
+    scene.needs(is_here=True)
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
     variable.set("of the caller")
     task = scene.start(scene.body(lambda: (current_task(), variable.get())))
@@ -199,17 +328,50 @@ def test_a_body_knows_its_task_and_runs_in_the_context_of_its_caller(scene: Scen
     assert current_task() is None
 
 
-def test_print_in_a_body_works(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    assert scene.start(scene.body(lambda: print("from the task"))).result(WAIT) is None
-    assert capsys.readouterr().out == "from the task\n"
+def test_a_body_knows_its_task_wherever_it_runs(scene: Scene) -> None:
+    def look() -> Any:
+        task = current_task()
+        assert task is not None
+        return task.id, task.number, task.label, task.status, cancelled()
+
+    task = scene.start(scene.body(look), label="the run")
+    assert task.result(WAIT) == (task.id, task.number, "the run", "running", False)
+
+
+def test_what_a_body_prints_and_logs_goes_to_its_log(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+    scene.needs(tells=True)
+
+    def say() -> None:
+        print("printed")
+        logging.getLogger("somewhere").warning("logged")
+        thread = threading.Thread(target=print, args=("in a thread",))
+        thread.start()
+        thread.join()
+
+    task = scene.start(scene.body(say))
+    task.result(WAIT)
+    assert task.logs == ["printed", "WARNING logged", "in a thread"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_tqdm_in_a_body_drives_the_bar(scene: Scene) -> None:
+    scene.needs(tells=True)
+
+    def go_through() -> None:
+        for _ in tqdm.tqdm(range(7), desc="epochs"):
+            pass
+
+    task = scene.start(scene.body(go_through))
+    task.result(WAIT)
+    assert task.progress[:3] == (7, 7, "epochs")
 
 
 def test_a_waiting_task_is_cancelled_without_running(narrow: Scene) -> None:
-    gate, ran = narrow.gate(), []
+    gate, notes = narrow.gate(), narrow.notes
     first = narrow.start(narrow.body(lambda: None, gate))
     assert gate.reached.wait(WAIT)
-    second = narrow.start(narrow.body(lambda: ran.append(2)))
-    third = narrow.start(narrow.body(lambda: ran.append(3)))
+    second = narrow.start(narrow.body(lambda: notes.add(2)))
+    third = narrow.start(narrow.body(lambda: notes.add(3)))
     assert second.status == "queued"
     assert second.cancel()
     with pytest.raises(TaskCancelledError):
@@ -217,7 +379,7 @@ def test_a_waiting_task_is_cancelled_without_running(narrow: Scene) -> None:
     gate.open()
     first.result(WAIT)
     third.result(WAIT)
-    assert ran == [3]
+    assert notes.all() == [3]
     assert second.elapsed == 0
 
 
@@ -237,38 +399,40 @@ def test_a_running_task_is_cancelled_at_once_and_its_value_is_dropped(scene: Sce
 
 
 def test_a_cancelled_body_learns_of_it(scene: Scene) -> None:
-    gate, ended, seen = scene.gate(), threading.Event(), []
+    scene.needs(tells=True)
+    gate, ended, notes = scene.gate(), scene.gate(), scene.notes
+    if isinstance(scene.manager.runner, ProcessRunner):
+        scene.manager.runner.grace_s = WAIT
 
     def go_on() -> None:
-        seen.append(cancelled())
+        while not cancelled():
+            pass
+        notes.add(cancelled())
         try:
             for step in track(range(5)):
-                seen.append(step)
+                notes.add(step)
         finally:
-            ended.set()
+            ended.wait()
 
-    if isinstance(scene.kind, Threads):
-        task = scene.start(scene.body(lambda: None, gate, go_on))
-    else:
+    async def asynchronous() -> None:
+        try:
+            await gate.wait_async()
+        except asyncio.CancelledError:
+            go_on()
+            raise
 
-        async def body() -> None:
-            try:
-                await gate.wait_async()
-            except asyncio.CancelledError:
-                go_on()
-                raise
-
-        task = scene.start(body)
+    task = scene.start(asynchronous if scene.kind.is_async else scene.body(lambda: None, gate, go_on))
     assert gate.reached.wait(WAIT)
+    ended.open()
     task.cancel()
     gate.open()
-    assert ended.wait(WAIT)
-    assert seen == [True]
+    assert ended.reached.wait(WAIT)
+    assert notes.all() == [True]
 
 
 def test_a_task_that_runs_too_long_is_timed_out_and_its_value_is_dropped(scene: Scene) -> None:
     gate = scene.gate()
-    task = scene.start(scene.body(lambda: "value", gate), timeout=0.02)
+    task = scene.start(scene.body(lambda: "value", gate), timeout=0.05)
     with pytest.raises(TaskTimedOutError, match="ran longer than its time-out"):
         task.result(WAIT)
     gate.open()
@@ -277,6 +441,7 @@ def test_a_task_that_runs_too_long_is_timed_out_and_its_value_is_dropped(scene: 
 
 
 def test_the_time_spent_waiting_for_a_place_does_not_count(narrow: Scene) -> None:
+    narrow.needs(frees=True)
     gate = narrow.gate()
     first = narrow.start(narrow.body(lambda: None, gate), timeout=0.05)
     second = narrow.start(narrow.body(lambda: "in time"), timeout=60.0)
@@ -286,6 +451,7 @@ def test_the_time_spent_waiting_for_a_place_does_not_count(narrow: Scene) -> Non
 
 
 def test_a_stuck_body_gives_its_place_away_when_it_is_cancelled(narrow: Scene) -> None:
+    narrow.needs(frees=True)
     gate = narrow.gate()
     stuck = narrow.start(narrow.body(lambda: None, gate))
     assert gate.reached.wait(WAIT)
@@ -297,57 +463,74 @@ def test_a_stuck_body_gives_its_place_away_when_it_is_cancelled(narrow: Scene) -
 
 
 def test_no_more_run_at_a_time_than_there_are_places(narrow: Scene) -> None:
-    running, most = [0], [0]
-    lock = threading.Lock()
-
-    def enter() -> None:
-        with lock:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-
-    def leave() -> None:
-        with lock:
-            running[0] -= 1
-
-    gate = narrow.gate()
-    tasks = [narrow.start(narrow.body(enter, gate, leave)) for _ in range(10)]
+    gate, notes = narrow.gate(), narrow.notes
+    tasks = [narrow.start(narrow.body(lambda: notes.add("in"), gate, lambda: notes.add("out"))) for _ in range(10)]
     assert gate.reached.wait(WAIT)
+    assert narrow.started.acquire(timeout=WAIT)
     assert [task.status for task in tasks].count("queued") == 9
     gate.open()
     for task in tasks:
         task.result(WAIT)
-    assert most == [1]
+    assert notes.all() == ["in", "out"] * 10
 
 
 def test_text_that_a_generator_yields_goes_to_the_log_and_the_last_value_is_the_result(scene: Scene) -> None:
     task = scene.start(scene.kind.generator("loading", "saving", 42))
     assert task.result(WAIT) == 42
-    assert task.logs == ["loading", "saving"]
+    assert task.logs == (["loading", "saving"] if scene.kind.tells else [])
     assert scene.start(scene.kind.generator()).result(WAIT) is None
 
 
 def test_a_generator_that_was_cancelled_ends_at_its_next_step(scene: Scene) -> None:
-    gate, reached = scene.gate(), []
+    scene.needs(tells=True)
+    gate, notes = scene.gate(), scene.notes
 
     def plain() -> Iterator[str]:
         yield "one"
         gate.wait()
+        while not cancelled():
+            pass
         yield "two"
-        reached.append("three")
+        notes.add("three")
 
     async def asynchronous() -> Any:
         yield "one"
         await gate.wait_async()
         yield "two"
-        reached.append("three")
+        notes.add("three")
 
-    task = scene.start(plain if isinstance(scene.kind, Threads) else asynchronous)
+    task = scene.start(asynchronous if scene.kind.is_async else plain)
     assert gate.reached.wait(WAIT)
     task.cancel()
     gate.open()
     following = [scene.start(scene.body(lambda: "end")) for _ in range(3)]
     assert [other.result(WAIT) for other in following] == ["end"] * 3
-    assert reached == []
+    assert notes.all() == []
+
+
+def test_a_body_that_fails_is_run_again_where_retries_are_left(scene: Scene) -> None:
+    notes = scene.notes
+
+    def fail_once() -> str:
+        notes.add("tried")
+        if len(notes.all()) == 1:
+            raise OSError("not yet")
+        return "there"
+
+    task = scene.start(scene.body(fail_once), retries=1, retry_on=(OSError,), backoff_s=0.001)
+    assert task.result(WAIT) == "there"
+    assert notes.all() == ["tried", "tried"]
+
+
+def test_a_body_that_hands_its_work_on_is_resolved_later(scene: Scene) -> None:
+    task = scene.start(scene.body(Deferred), deferred=True)
+    poll = scene.start(scene.body(lambda: Deferred(lambda: "asked", every_s=0.001)), deferred=True)
+    assert poll.result(WAIT) == "asked"
+    assert scene.started.acquire(timeout=WAIT)
+    assert scene.started.acquire(timeout=WAIT)
+    assert task.status == "running"
+    assert scene.manager.resolve(task.id, "brought")
+    assert task.result(WAIT) == "brought"
 
 
 def test_many_tasks_all_end_and_are_told_once(scene: Scene) -> None:
@@ -383,6 +566,7 @@ async def test_a_task_can_be_awaited_and_who_stops_waiting_does_not_stop_it(scen
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
+    await asyncio.get_running_loop().run_in_executor(None, lambda: scene.started.acquire(timeout=WAIT))
     assert task.status == "running"
     gate.open()
     assert await task == "value"
@@ -442,3 +626,20 @@ def test_a_sync_function_that_returns_a_coroutine_is_run_to_its_end() -> None:
         return 5
 
     assert AsyncToolManager().start("outer", lambda: inner(), {}).result(WAIT) == 5
+
+
+@pytest.mark.parametrize("runner", ["thread", "coroutine"])
+def test_asynchronous_functions_and_generators_run_in_threads_too(runner: str) -> None:
+    async def coroutine() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    async def generator() -> Any:
+        yield "a line"
+        yield 6
+
+    manager = AsyncToolManager(runner=runner)
+    assert manager.start("coroutine", coroutine, {}).result(WAIT) == 5
+    task = manager.start("generator", generator, {})
+    assert task.result(WAIT) == 6
+    assert "a line" in task.logs

@@ -46,6 +46,14 @@ def test_a_tool_of_a_cell_may_want_to_be_confirmed(reloaded: FrontEnd) -> None:
     assert reloaded.run("print(train.confirm)").text == "True\n"
 
 
+def test_the_result_of_a_tool_may_get_a_name(reloaded: FrontEnd) -> None:
+    cell = '%%async_tool --result-as scores\ndef fit(n: int) -> list[int]:\n    """Fit."""\n    return [n]'
+    assert reloaded.run(cell, cell="declares").error == ""
+    assert reloaded.run("await fit(3).ended(); print(scores)").text == "[3]\n"
+    assert "cannot be the name" in reloaded.run(cell.replace("scores", "2x"), cell="declares").error
+    assert "take the place" in reloaded.run(cell.replace("scores", "fit"), cell="declares").error
+
+
 def test_a_cell_becomes_a_tool_and_shows_its_runs_in_place_and_in_the_file(notebook: FrontEnd) -> None:
     cell = notebook.run(TRAIN, cell="declares")
     assert (cell.text, cell.error) == ("", "")

@@ -9,6 +9,7 @@ import backchannel
 
 NAMES = {
     "AgentTool",
+    "AsyncAgent",
     "AsyncTaskResult",
     "AsyncToolManager",
     "BackchannelError",
@@ -44,6 +45,7 @@ HEAVY = {
     "nest_asyncio2",
     "mcp",
     "numpy",
+    "openai",
     "opentelemetry",
     "pocketsphinx",
     "prompt_toolkit",

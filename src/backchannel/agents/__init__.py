@@ -10,17 +10,25 @@ from .bidi import BidiAgent
 from .state import AgentState
 
 if TYPE_CHECKING:
+    from .async_agent import AsyncAgent
+    from .reply import Reply
     from .sessions import FileSessionManager, S3SessionManager
     from .snapshots import load_snapshot, take_snapshot
     from .summary import SummarizingConversationManager
+    from .text import Agent
+    from .text_turn import AgentResult
     from .window import WindowConversationManager
 
 __all__ = [
+    "Agent",
+    "AgentResult",
     "AgentState",
     "Approval",
     "ApprovalRequest",
+    "AsyncAgent",
     "BidiAgent",
     "FileSessionManager",
+    "Reply",
     "S3SessionManager",
     "SummarizingConversationManager",
     "WindowConversationManager",
@@ -29,7 +37,11 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Agent": ".text",
+    "AgentResult": ".text_turn",
+    "AsyncAgent": ".async_agent",
     "FileSessionManager": ".sessions",
+    "Reply": ".reply",
     "S3SessionManager": ".sessions",
     "SummarizingConversationManager": ".summary",
     "WindowConversationManager": ".window",

@@ -67,6 +67,9 @@ class _Call:
         }
         self._emit = emit
         self._by_hand = by_hand
+        self._before: type[Any]
+        self._after: type[Any]
+        self._before, self._after = getattr(agent, "call_events", (BidiBeforeToolCallEvent, BidiAfterToolCallEvent))
         self._allowed: tuple[AgentTool, ToolUse] | None = None
 
     async def run(self) -> ToolResultEvent:
@@ -89,7 +92,7 @@ class _Call:
 
     async def _attempt(self) -> tuple[ToolResultEvent, BidiAfterToolCallEvent]:
         agent = self._agent
-        before = BidiBeforeToolCallEvent(
+        before: BidiBeforeToolCallEvent = self._before(
             agent, agent.tool_registry.get(self._tool_use["name"]), self._tool_use, self._state
         )
         await agent.hooks.invoke_callbacks_async(before)
@@ -112,7 +115,9 @@ class _Call:
             self._emit(ToolCancelEvent(used, refusal))
             event = self._failed(refusal)
         exception = event.exception if isinstance(event.exception, Exception) else None
-        after = BidiAfterToolCallEvent(agent, tool, used, self._state, event["tool_result"], exception, refusal)
+        after: BidiAfterToolCallEvent = self._after(
+            agent, tool, used, self._state, event["tool_result"], exception, refusal
+        )
         await agent.hooks.invoke_callbacks_async(after)
         return event, after
 

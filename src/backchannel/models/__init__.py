@@ -9,12 +9,34 @@ from .realtime import BidiModel, BidiModelTimeoutError, ModelProfile
 from .resolve import resolve_model
 
 if TYPE_CHECKING:
+    from .bedrock_converse import BedrockConverseModel
     from .local import LocalModel
+    from .openai_chat import OpenAIChatModel
     from .scripted import ScriptedModel
+    from .scripted_text import ScriptedTextModel
+    from .text import TextModel
 
-__all__ = ["BidiModel", "BidiModelTimeoutError", "LocalModel", "ModelProfile", "ScriptedModel", "resolve_model"]
+__all__ = [
+    "BedrockConverseModel",
+    "BidiModel",
+    "BidiModelTimeoutError",
+    "LocalModel",
+    "ModelProfile",
+    "OpenAIChatModel",
+    "ScriptedModel",
+    "ScriptedTextModel",
+    "TextModel",
+    "resolve_model",
+]
 
-_LAZY = {"LocalModel": ".local", "ScriptedModel": ".scripted"}
+_LAZY = {
+    "BedrockConverseModel": ".bedrock_converse",
+    "LocalModel": ".local",
+    "OpenAIChatModel": ".openai_chat",
+    "ScriptedModel": ".scripted",
+    "ScriptedTextModel": ".scripted_text",
+    "TextModel": ".text",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from .wire import VERSION, Ack, Cancel, FromPage, Hello, Ping, Pong, Rows, ToPag
 
 if TYPE_CHECKING:
     from ..tasks import Task
+    from .results import RichResults
     from .routing import Routing
 
 __all__ = ["Board", "BoardWidget"]
@@ -35,6 +36,7 @@ class Board:
         cancel: Cancels the task with this id.
         changed: Called on the loop when a page needs something.
         clock: Seconds.
+        results: Shows the values of tasks that are done; None for not at all.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class Board:
         cancel: Callable[[str], object],
         changed: Callable[[], None],
         clock: Callable[[], float],
+        results: RichResults | None = None,
     ) -> None:
         self.hint = hint
         self.rows = BoardRows()
         self._cancel = cancel
         self._changed = changed
         self._clock = clock
+        self._results = results
         self.widget = BoardWidget(
             "board", self.snapshot, lambda message, _buffers: submit(self.receive, message), routing
         )
@@ -65,11 +69,15 @@ class Board:
     def show(self) -> None:
         """Show the board in the cell that runs now."""
         self.output.show(self._clock())
+        if self._results is not None:
+            self._results.show()
 
     def put(self, task: Task) -> None:
         """Show a task, or all of it anew."""
         self.rows.put(task.snapshot())
         self.output.changed()
+        if self._results is not None and task.done():
+            self._results.put(task)
 
     def move(self, tasks: Iterable[Task]) -> None:
         """Show how far these tasks are."""

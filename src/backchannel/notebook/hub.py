@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import sys
 import threading
@@ -17,6 +18,7 @@ from ..tasks.runners import coroutines
 from .board import Board
 from .board_pump import BoardPump
 from .loop_thread import LoopThread
+from .results import RichResults
 from .routing import Routing
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class Hub:
         self._board_of_task: dict[str, Board] = {}
         self._home: dict[str, Board] = {}
         self._everything: Board | None = None
+        self._variable_of_tool: dict[str, str] = {}
         self._unsubscribe: dict[AsyncToolManager, Callable[[], None]] = {}
         self.pump = BoardPump(lambda: self.boards, self._place, self.loop.call, clock)
 
@@ -130,7 +133,7 @@ class Hub:
     def follow(self, manager: AsyncToolManager) -> None:
         """Show the tasks of a manager."""
         if manager not in self._unsubscribe:
-            self._unsubscribe[manager] = manager.subscribe(self.pump.note, _KINDS)
+            self._unsubscribe[manager] = manager.subscribe(self._note, _KINDS)
             for task in manager.tasks:
                 self.pump.note(task, "queued")
 
@@ -145,6 +148,13 @@ class Hub:
         for voice in self.voices:
             voice.offer(tool)
         return board
+
+    def name_results(self, tool_name: str, variable: str | None) -> None:
+        """Put the results of a tool, of runs that start from now on, into a variable of the notebook; None for none."""
+        if variable is None:
+            self._variable_of_tool.pop(tool_name, None)
+        else:
+            self._variable_of_tool[tool_name] = variable
 
     def board_of(self, tool_name: str) -> Board | None:
         """The board of the cell that declared a tool."""
@@ -171,7 +181,7 @@ class Hub:
     def board_of_everything(self) -> Board:
         """One board with all tasks."""
         if self._everything is None:
-            board = self._new_board("Declare a tool with %%async_tool and call it.")
+            board = self._new_board("Declare a tool with %%async_tool and call it.", results=False)
             for task in self.tasks:
                 board.rows.put(task.snapshot())
             self._everything = board
@@ -227,6 +237,17 @@ class Hub:
         header = parent.get("header") or {}
         return str(metadata.get("cellId") or header.get("msg_id") or "")
 
+    def _note(self, task: Task, kind: str) -> None:
+        variable = self._variable_of_tool.get(task.tool_name) if kind == "queued" else None
+        if variable is not None:
+            # The first to be called at its end: who waits for the task finds the variable set.
+            task.add_done_callback(functools.partial(self._name_result, task, variable))
+        self.pump.note(task, kind)
+
+    def _name_result(self, task: Task, variable: str) -> None:
+        if task.status == "done":
+            self.shell.user_ns[variable] = task.value
+
     def _place(self, task: Task) -> list[Board]:
         # A run stays where it began, also when its tool moves to another cell meanwhile.
         home = self._home.get(task.id) or self._board_of_tool.get(task.tool_name)
@@ -237,7 +258,7 @@ class Hub:
         places = (home, self._board_of_task.get(task.id), self._everything)
         return [board for board in places if board is not None]
 
-    def _new_board(self, hint: str) -> Board:
+    def _new_board(self, hint: str, *, results: bool = True) -> Board:
         return Board(
             hint=hint,
             submit=self.loop.call,
@@ -246,4 +267,5 @@ class Hub:
             cancel=self.cancel,
             changed=self.pump.wake,
             clock=self.clock,
+            results=RichResults(self.shell) if results else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 import os
 import shlex
 from typing import Any, NoReturn
@@ -45,6 +46,7 @@ _TOOL.add_argument("--timeout", type=float)
 _TOOL.add_argument("--announce", choices=("when_free", "at_once", "never"), default="when_free")
 _TOOL.add_argument("--workers", type=int)
 _TOOL.add_argument("--confirm", action="store_true")
+_TOOL.add_argument("--result-as")
 _TALK = _Options("%talk")
 _TALK.add_argument("agent", nargs="?")
 _TALK.add_argument("--model")
@@ -97,6 +99,7 @@ class BackchannelMagics(Magics):
         --announce WHEN    when the voice tells a result: when_free (default), at_once, never
         --workers N        how many runs of this tool go on at the same time; more of them wait
         --confirm          a model's call waits for your yes, in the widget or by voice
+        --result-as NAME   a variable of the notebook that gets the result of each run that is done
         """
         try:
             tool = self._declare(line, cell)
@@ -113,6 +116,9 @@ class BackchannelMagics(Magics):
         options = _TOOL.read(line)
         if options.workers is not None and options.workers < 1:
             raise UsageError(f"%%async_tool: --workers must be 1 or more, not {options.workers}.")
+        variable = options.result_as
+        if variable is not None and (not variable.isidentifier() or keyword.iskeyword(variable)):
+            raise UsageError(f"%%async_tool: --result-as {variable!r:.60} cannot be the name of a variable.")
         try:
             found = find_tool(self._shell.transform_cell(cell))
         except ToolDefinitionError as error:
@@ -120,6 +126,8 @@ class BackchannelMagics(Magics):
         except SyntaxError:
             # Let the shell show where: it fails in the same place.
             found = None
+        if found is not None and variable == found.name:
+            raise UsageError(f"%%async_tool: --result-as {variable} would take the place of the function itself.")
         names = self._shell.user_ns
         before = names.get(found.name) if found is not None else None
         outcome = self._shell.run_cell(cell, store_history=False)
@@ -134,6 +142,7 @@ class BackchannelMagics(Magics):
             _restore(names, found.name, before)
             raise UsageError(f"%%async_tool: {error} {_kept(before)}") from None
         names[found.name] = self._seen[tool.tool_name] = tool
+        self.hub.name_results(tool.tool_name, variable)
         for notice in found.notices:
             print(f"Note: {notice}")  # noqa: T201
         return tool

@@ -1,4 +1,4 @@
-"""background_tasks: the tool through which a model lists, looks at and cancels tasks. Its answers can be spoken."""
+"""Tools through which a model lists, looks at and cancels tasks, and looks into results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Literal
 
 from ..tools.text import cut
 from ..tools.tool import AgentTool, tool
+from .look import Action, look
 from .manager import AsyncToolManager
 from .task import Task
 from .wording import duration, percent
 
-__all__ = ["TASK_TOOL", "background_tasks_tool", "describe"]
+__all__ = ["RESULT_TOOL", "TASK_TOOL", "background_tasks_tool", "describe", "look_at_result_tool"]
 
 TASK_TOOL = "background_tasks"
+RESULT_TOOL = "look_at_result"
 
 _RECENT = 3
 _LISTED = 8
@@ -46,6 +48,35 @@ def background_tasks_tool(managers: Callable[[], Sequence[AsyncToolManager]]) ->
         return _look(known, task) if action == "look" else _list(known)
 
     return background_tasks
+
+
+def look_at_result_tool(managers: Callable[[], Sequence[AsyncToolManager]]) -> AgentTool:
+    """Return the tool that looks into what the tasks of these managers have returned."""
+
+    # A plain function: it runs in a thread, where a large value may take its time.
+    @tool(name=RESULT_TOOL)
+    def look_at_result(
+        task: int | str, action: Action = "head", key: str = "", start: int = 0, count: int = 10, text: str = ""
+    ) -> str:
+        """Look into the result of a task that is done, where its message did not show all of it.
+
+        Args:
+            task: The task's number or id.
+            action: The first items, a description, items from start on, the names of its parts, or those with a text.
+            key: The part to look at, such as a column or an entry; parts of parts with dots, as in rows.0.name.
+            start: For slice: the first item, counted from 0; negative from the end.
+            count: How many items, at most 50.
+            text: For search: what to look for.
+        """
+        known = [entry for manager in managers() for entry in manager.tasks]
+        found = [entry for entry in _found(known, task) if entry.status == "done"][-1:] or _found(known, task)[-1:]
+        if not found:
+            return _unknown(known, task)
+        if found[0].status != "done":
+            return f"There is no result to look into. {describe(found[0], result=False)}"
+        return look(found[0].value, action, key=key, start=start, count=count, text=text)
+
+    return look_at_result
 
 
 def describe(task: Task, *, result: bool = True) -> str:

@@ -8,9 +8,9 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import TaskCancelledError
-from . import lifecycle
-from .progress import running_task
+from ..errors import TaskCancelledError, TaskRefusedError
+from .admission import Ticket
+from .capture import inside
 
 if TYPE_CHECKING:
     from .runners.runner import Runner
@@ -33,48 +33,98 @@ def is_asynchronous(function: Callable[..., Any]) -> bool:
 
 
 class TaskJob:
-    """A `backchannel.tasks.runners.runner.Job` for a task."""
+    """A `backchannel.tasks.runners.runner.Job` for one attempt of a task.
 
-    __slots__ = ("_arguments", "_function", "_task", "context", "place", "runner")
+    Attributes:
+        home: Where the runner is to carry it, as its ``here`` said when the task was asked for; None for anywhere.
+        ticket: Its claim to a place.
+        prepare: Makes the arguments once the results that they need are there; None where they are complete.
+        refusal: Why its runner did not take it.
+    """
 
-    def __init__(self, task: Task, runner: Runner, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-        self._task = task
+    __slots__ = (
+        "_origin",
+        "arguments",
+        "context",
+        "function",
+        "home",
+        "place",
+        "prepare",
+        "refusal",
+        "runner",
+        "task",
+        "ticket",
+    )
+
+    def __init__(
+        self,
+        task: Task,
+        runner: Runner,
+        function: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        *,
+        pool_limit: int | None = None,
+        origin: contextvars.Context | None = None,
+    ) -> None:
+        self.task = task
         self.runner = runner
-        self._function = function
-        self._arguments = arguments
-        self.context = contextvars.copy_context()
+        self.function = function
+        self.arguments = arguments
+        # What one attempt sets must not be seen by the next.
+        self._origin = contextvars.copy_context() if origin is None else origin
+        self.context = self._origin.copy()
         self.place: Any = None
+        self.home: Any = None
+        self.prepare: Callable[[], Mapping[str, Any]] | None = None
+        self.refusal: TaskRefusedError | None = None
+        self.ticket: Ticket[TaskJob] = Ticket(
+            self,
+            id(runner),
+            task.tool_name,
+            pool_limit=pool_limit,
+            tool_limit=task.options.limit,
+            priority=task.options.priority,
+        )
+
+    def again(self) -> TaskJob:
+        """Return the job for a further attempt."""
+        job = TaskJob(
+            self.task,
+            self.runner,
+            self.function,
+            self.arguments,
+            pool_limit=self.ticket.pool_limit,
+            origin=self._origin,
+        )
+        job.home = self.home
+        return job
 
     def begin(self) -> bool:
-        return self._task.manager.began(self._task)
+        return self.task.manager.began(self)
 
     def call(self) -> Any:
-        running_task.set(self._task)
-        value: Any = self._function(**self._arguments)
-        if inspect.isgenerator(value):
-            return self._drive(cast("Generator[Any, None, Any]", value))
-        if inspect.iscoroutine(value):
-            return asyncio.run(value)
-        return value
+        with inside(self.task):
+            value: Any = self.function(**self.arguments)
+            if inspect.isgenerator(value):
+                return self._drive(cast("Generator[Any, None, Any]", value))
+            if inspect.isasyncgen(value):
+                return asyncio.run(self._drive_async(cast("AsyncGenerator[Any, None]", value)))
+            if inspect.iscoroutine(value):
+                return asyncio.run(value)
+            return value
 
     async def coroutine(self) -> Any:
-        running_task.set(self._task)
-        value: Any = self._function(**self._arguments)
-        if inspect.isasyncgen(value):
-            return await self._drive_async(cast("AsyncGenerator[Any, None]", value))
-        return await value
+        with inside(self.task):
+            value: Any = self.function(**self.arguments)
+            if inspect.isasyncgen(value):
+                return await self._drive_async(cast("AsyncGenerator[Any, None]", value))
+            return await value
 
     def returned(self, value: Any) -> None:
-        manager = self._task.manager
-        manager.ended(self._task, lifecycle.Returned(manager.clock()), value)
+        self.task.manager.returned(self, value)
 
     def raised(self, error: BaseException, *, stopped: bool = False) -> None:
-        manager = self._task.manager
-        if stopped:
-            fact = lifecycle.Raised(manager.clock(), "its event loop was stopped", stopped=True)
-            manager.ended(self._task, fact)
-        else:
-            manager.ended(self._task, lifecycle.Raised(manager.clock()), error=error)
+        self.task.manager.raised(self, error, stopped)
 
     def _drive(self, values: Generator[Any, None, Any]) -> Any:
         last = None
@@ -96,7 +146,7 @@ class TaskJob:
         return last
 
     def _keep(self, item: Any) -> Any:
-        task = self._task
+        task = self.task
         if isinstance(item, str):
             task.log(item)
         if task.done():

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import os
+import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from ..errors import TaskError, TaskRefusedError
-from ..tools.text import error_text
 from . import lifecycle
-from .job import TaskJob, is_asynchronous
-from .lifecycle import Command, Life
-from .runners.coroutines import CoroutineRunner
-from .runners.runner import Runner
-from .runners.threads import ThreadRunner
-from .task import Announce, Task
-from .timers import Timers
-from .wording import duration
+from .deferred import Deferred
+from .dependencies import After, split
+from .duplicates import OnDuplicate
+from .engine import Effects
+from .launcher import Launcher
+from .lifecycle import Life
+from .options import GRACE_S, Announce, TaskOptions
+from .outcome import KINDS, AsyncTaskResult, Changes, Kind, Listener
+from .retry import RetryOn
+from .task import Task
 
 __all__ = [
     "AsyncTaskResult",
@@ -35,83 +32,28 @@ __all__ = [
     "set_default_manager",
 ]
 
-_log = logging.getLogger(__name__)
 
-Kind: TypeAlias = Literal["queued", "started", "progressed", "logged", "finished"]
-Listener: TypeAlias = Callable[[Task, Any], object]
-
-KINDS: tuple[Kind, ...] = ("queued", "started", "progressed", "finished")
-KEPT = 1000
-"""Finished tasks that a manager keeps."""
-
-_timers = Timers()
-
-
-@dataclass(frozen=True, slots=True)
-class AsyncTaskResult:
-    """What came of a task, for `AsyncToolManager.on_complete`.
-
-    Attributes:
-        result: What the function returned, or None.
-        error: What it raised, or why the task ended without a value; None where it is done.
-        elapsed: From start to end, seconds.
-    """
-
-    task_id: str
-    tool_name: str
-    arguments: Mapping[str, Any]
-    result: Any
-    error: BaseException | None
-    elapsed: float
-
-    @property
-    def value(self) -> Any:
-        """The same as ``result``."""
-        return self.result
-
-    @property
-    def kwargs(self) -> Mapping[str, Any]:
-        """The same as ``arguments``."""
-        return self.arguments
-
-    @property
-    def elapsed_ms(self) -> float:
-        """From start to end, milliseconds."""
-        return self.elapsed * 1000
-
-
-class Changes:
-    """The tasks that changed since they were taken last; each once, however often it changed."""
-
-    def __init__(self, manager: AsyncToolManager) -> None:
-        self._changed: set[Task] = set()
-        self._remove = manager.subscribe(self._note, (*KINDS, "logged"))
-
-    def _note(self, task: Task, kind: Kind) -> None:
-        del kind
-        self._changed.add(task)
-
-    def take(self) -> list[Task]:
-        """Return them, in no order. From one thread at a time, while others report."""
-        # One by one: the set must stay the same object, or a report that comes meanwhile is lost.
-        return [self._changed.pop() for _ in range(len(self._changed))]
-
-    def close(self) -> None:
-        """Note no more changes."""
-        self._remove()
-
-
-class AsyncToolManager:
+class AsyncToolManager(Launcher):
     """Runs functions in the background: plain ones in threads, ``async def`` as coroutines.
 
     All methods may be called from any thread. Leaving ``with`` waits for all tasks; after an error it cancels them.
     The threads are daemons: the interpreter's exit never waits for a task.
 
     Args:
-        max_workers: Plain functions that run at a time; the others wait, first come first served.
+        max_workers: Plain functions that run at a time; the others wait, higher priority first, then first come first
+            served.
         on_complete: Called with the `AsyncTaskResult` of every task, in the thread where it ended.
         max_coroutines: The same bound for ``async def``; None for none.
+        max_running: Bound for all tasks together, wherever they run; None for none.
+        max_queued: How many tasks may wait; further ones are refused. None for any number. Attempts after the first
+            are never refused.
+        runner: Where tasks run that do not say: ``"thread"``, ``"process"``, an executor, a Dask client or its
+            address; None for threads and coroutines.
+        grace_s: How long a model's call waits for a quick result before it is acknowledged, seconds.
         clock: Seconds, never going back.
+
+    Raises:
+        ValueError: If a bound cannot be used; names it.
     """
 
     def __init__(
@@ -120,28 +62,27 @@ class AsyncToolManager:
         on_complete: Callable[[AsyncTaskResult], object] | None = None,
         *,
         max_coroutines: int | None = None,
+        max_running: int | None = None,
+        max_queued: int | None = None,
+        runner: Any = None,
+        grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
-            raise ValueError(f"AsyncToolManager: max_workers must be 1 or more, not {max_workers!r}")
-        if max_coroutines is not None and max_coroutines < 1:
-            raise ValueError(f"AsyncToolManager: max_coroutines must be 1 or more, or None, not {max_coroutines!r}")
+        for name, bound, least, none in (
+            ("max_workers", max_workers, 1, ""),
+            ("max_coroutines", max_coroutines, 1, ", or None"),
+            ("max_running", max_running, 1, ", or None"),
+            ("max_queued", max_queued, 0, ", or None"),
+        ):
+            if bound is None and none:
+                continue
+            if isinstance(bound, bool) or not isinstance(bound, int) or bound < least:
+                raise ValueError(f"AsyncToolManager: {name} must be {least} or more{none}, not {bound!r}")
+        if not 0 <= grace_s < math.inf:
+            raise ValueError(f"AsyncToolManager: grace_s must be 0 seconds or more, not {grace_s!r}")
+        super().__init__(max_workers, max_coroutines, max_running, max_queued, runner, clock)
         self.on_complete = on_complete
-        self.clock = clock
-        # Reentrant: a finalizer that the garbage collector runs here may come back to this manager.
-        self.lock = threading.RLock()
-        self.listeners: dict[Kind, tuple[Listener, ...]] = dict.fromkeys((*KINDS, "logged"), ())
-        self._threads: Runner = ThreadRunner(max_workers)
-        self._coroutines: Runner = CoroutineRunner(max_coroutines)
-        self._idle = threading.Condition(self.lock)
-        self._numbers = itertools.count(1)
-        self._ids = self._new_ids()
-        self._tasks: dict[str, Task] = {}
-        self._by_number: dict[int, Task] = {}
-        self._finished: deque[str] = deque()
-        self._pending = 0
-        self._telling = 0
-        self._closed = False
+        self.grace_s = grace_s
 
     # Starting
 
@@ -149,7 +90,7 @@ class AsyncToolManager:
         """Start ``fn(**kwargs)`` and return the task's id.
 
         Raises:
-            TaskRefusedError: If the manager was shut down.
+            TaskRefusedError: If the manager was shut down, or too many tasks wait.
         """
         return self.start(tool_name, fn, kwargs).id
 
@@ -167,8 +108,19 @@ class AsyncToolManager:
         announce: Announce = "when_free",
         timeout: float | None = None,
         acknowledging: bool = False,
+        after: After | None = None,
+        retries: int = 0,
+        retry_on: RetryOn = (Exception,),
+        backoff_s: float = 1.0,
+        priority: int = 0,
+        limit: int | None = None,
+        on_duplicate: OnDuplicate = "start_another",
+        deferred: bool = False,
+        runner: Any = None,
     ) -> Task:
         """Start ``fn(**arguments, **injected)`` and return its task at once.
+
+        An argument that is a `Task` stands for its result: the function starts when that is there.
 
         Args:
             injected: Arguments that are nobody's business: they are not shown.
@@ -176,43 +128,152 @@ class AsyncToolManager:
             owner: Who asked for it; listeners may look at it.
             call_id: Id of the model's call.
             label: What to call the run; otherwise made from the tool's name and the arguments.
-            timeout: Longest run, seconds, counted from the start of the function.
+            timeout: Longest run, seconds, from the first start of the function, all attempts together. Progress does
+                not lengthen it.
             acknowledging: `Task.acknowledge` will be called: a task that ends before counts as delivered.
+            after: Tasks, their ids or numbers: the function starts when they are done. If one has no result, the task
+                fails.
+            retries: How often the function is run again after an error.
+            retry_on: After which errors: classes, or names of classes.
+            backoff_s: Longest pause before the first further attempt, seconds; doubled each time, up to a minute. The
+                pause is drawn by lot between 0 and that.
+            priority: Higher starts first.
+            limit: How many tasks of this tool may run at a time.
+            on_duplicate: What to do while a task of the same tool with equal arguments has not ended: start another,
+                return that one, refuse, or cancel that one and start.
+            deferred: The value comes from elsewhere after the function has returned: see `Deferred`.
+            runner: Where it runs; None for the manager's.
 
         Raises:
-            TaskRefusedError: If the manager was shut down, or the task can be run nowhere.
+            TaskRefusedError: If the manager was shut down, too many tasks wait, it is a duplicate, a task in ``after``
+                is not known, or the task can be run nowhere.
+            ValueError: If an option cannot be used; names it.
         """
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"the time-out of {tool_name!r} must be more than 0 seconds, not {timeout!r}")
-        is_async = is_asynchronous(fn) if asynchronous is None else asynchronous
-        runner = self._coroutines if is_async else self._threads
+        try:
+            options = TaskOptions.of(
+                announce=announce,
+                timeout=timeout,
+                retries=retries,
+                retry_on=retry_on,
+                backoff_s=backoff_s,
+                priority=priority,
+                limit=limit,
+                on_duplicate=on_duplicate,
+                deferred=deferred,
+                runner=runner,
+            )
+        except ValueError as error:
+            raise ValueError(f"{tool_name!r} was not started: {error}") from None
+        given, references = split(arguments, self._known, by_text=False)
+        return self.launch(
+            tool_name,
+            fn,
+            given,
+            options,
+            injected=injected,
+            asynchronous=asynchronous,
+            owner=owner,
+            call_id=call_id,
+            label=label,
+            acknowledging=acknowledging,
+            after=after,
+            references=references,
+        )[0]
+
+    def defer(
+        self,
+        tool_name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        poll: Callable[[], Any] | None = None,
+        every_s: float = 5.0,
+        owner: Any = None,
+        call_id: str | None = None,
+        label: str | None = None,
+        announce: Announce = "when_free",
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: RetryOn = (Exception,),
+    ) -> Task:
+        """Return a task for work that goes on elsewhere; `resolve` or `fail` ends it, or ``poll`` (see `Deferred`).
+
+        Args:
+            poll: Asked every ``every_s`` seconds for the value; `PENDING` while there is none.
+            timeout: How long to wait for the value, seconds.
+            retries: How many errors of ``poll`` in a row are taken for passing.
+
+        Raises:
+            TaskRefusedError: If the manager was shut down.
+            ValueError: If an option cannot be used; names it.
+        """
+        options = TaskOptions.of(announce=announce, timeout=timeout, retries=retries, retry_on=retry_on, deferred=True)
+        deferred, effects = Deferred(poll, every_s=every_s), Effects()
         with self.lock:
             if self._closed:
                 raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")
-            task_id = next(self._ids)
             task = Task(
                 self,
-                task_id,
-                next(self._numbers),
+                next(self.store.ids),
+                next(self.store.numbers),
                 tool_name,
-                arguments,
+                dict(arguments or {}),
                 Life(self.clock()),
                 owner=owner,
                 call_id=call_id,
                 label=label,
-                announce=announce,
-                timeout=timeout,
-                acknowledging=acknowledging,
+                options=options,
             )
-            self._tasks[task_id] = self._by_number[task.number] = task
+            self.store.add(task)
             self._pending += 1
-        job = task.job = TaskJob(task, runner, fn, {**arguments, **injected} if injected else arguments)
+            task.life, _ = lifecycle.step(task.life, lifecycle.Started(self.clock()))
+            self._limit(task)
+            self.apply(effects, task, lifecycle.Returned(self.clock(), deferred=True), deferred)
         self.tell(task, "queued")
-        try:
-            runner.start(job)
-        except TaskRefusedError as error:
-            self.ended(task, lifecycle.CancelRequested(self.clock(), error_text(error)))
-            raise
+        self.tell(task, "started")
+        self.carry_out(effects)
+        return task
+
+    # Deferred tasks
+
+    def resolve(self, which: Task | str, value: Any = None) -> bool:
+        """Give a deferred task its value; False if it has ended already.
+
+        Args:
+            which: The task, its id or its token. For what comes from outside ask `task_by_token`, which takes no ids.
+
+        Raises:
+            TaskError: If there is no such task, or it is not deferred.
+        """
+        return self.feed(self._deferred(which), lifecycle.Resolved(self.clock()), value)
+
+    def fail(self, which: Task | str, error: BaseException | str) -> bool:
+        """End a deferred task without a value; False if it has ended already.
+
+        Raises:
+            TaskError: If there is no such task, or it is not deferred.
+        """
+        raised = error if isinstance(error, BaseException) else TaskError(error)
+        return self.feed(self._deferred(which), lifecycle.Rejected(self.clock()), error=raised)
+
+    def task_by_token(self, token: str) -> Task | None:
+        """Return the deferred task with this token, or None."""
+        with self.lock:
+            return self.store.by_token(token)
+
+    def token_of(self, task: Task) -> str:
+        """Return the task's token, made when it is first asked for."""
+        with self.lock:
+            return self.store.token_of(task)
+
+    def _deferred(self, which: Task | str) -> Task:
+        with self.lock:
+            task = which if isinstance(which, Task) else self.store.by_id_or_token(which)
+        if task is None or task.manager is not self:
+            raise TaskError("This manager has no task with such an id or token; nothing was resolved.")
+        if not (task.options.deferred or task.life.phase == "outside" or task.done()):
+            raise TaskError(
+                f"Task {task.number}, {task.label}, is not deferred: its value is what its function returns."
+            )
         return task
 
     # Looking
@@ -221,7 +282,7 @@ class AsyncToolManager:
     def tasks(self) -> list[Task]:
         """All tasks that are kept, oldest first: those under way, and the last thousand that have ended."""
         with self.lock:
-            return list(self._tasks.values())
+            return self.store.tasks
 
     @property
     def pending_count(self) -> int:
@@ -231,10 +292,7 @@ class AsyncToolManager:
     def task(self, which: str | int) -> Task | None:
         """Return a task by its id or its number, or None."""
         with self.lock:
-            if isinstance(which, str) and which in self._tasks:
-                return self._tasks[which]
-            number = int(which) if isinstance(which, int) or which.isdecimal() else 0
-            return self._by_number.get(number)
+            return self.store.find(which)
 
     def subscribe(self, listener: Listener, kinds: Collection[Kind] = KINDS) -> Callable[[], None]:
         """Call ``listener(task, kind)`` on each change, in whatever thread; returns what ends that.
@@ -274,32 +332,34 @@ class AsyncToolManager:
 
     def cancel_task(self, task: Task, reason: str = "") -> bool:
         """Cancel a task; False if it has ended."""
-        return self.ended(task, lifecycle.CancelRequested(self.clock(), reason))
+        return self.feed(task, lifecycle.CancelRequested(self.clock(), reason))
 
     def shutdown(self, wait: bool = True, cancel: bool = False) -> None:
         """Accept no more tasks.
 
         Args:
-            wait: Block until all tasks have ended and were told.
+            wait: Block until all tasks have ended and were told. Deferred ones without a poll are not waited for; they
+                can still be resolved.
             cancel: Cancel those that have not ended, first.
 
         Raises:
             TaskError: If ``wait`` would wait for the event loop that runs in this thread; nothing is shut down then.
         """
         with self.lock:
-            under_way = [task for task in self._tasks.values() if not task.done()]
+            under_way = [task for task in self.store.tasks if not task.done()]
         if wait and not cancel:
             for task in under_way:
                 self.check_may_block(task)
         with self.lock:
             self._closed = True
-            under_way = [task for task in self._tasks.values() if not task.done()]
+            under_way = [task for task in self.store.tasks if not task.done()]
         if cancel:
-            for task in under_way:
+            # Those that wait first, so that none of them gets the place of one that was cancelled.
+            for task in sorted(under_way, key=lambda task: task.life.phase != "waiting"):
                 self.cancel_task(task, "its manager was shut down")
         if wait:
             with self._idle:
-                self._idle.wait_for(lambda: self._pending == 0 and self._telling == 0)
+                self._idle.wait_for(lambda: self._pending == len(self._open) and self._telling == 0)
 
     def __enter__(self) -> AsyncToolManager:
         return self
@@ -309,94 +369,20 @@ class AsyncToolManager:
     ) -> None:
         self.shutdown(wait=True, cancel=error is not None)
 
-    # For tasks and their jobs
-
-    def began(self, task: Task) -> bool:
-        """A runner has a place for the task; whether its body may run."""
-        with self.lock:
-            task.life, commands = lifecycle.step(task.life, lifecycle.Started(self.clock()))
-            if Command.RUN not in commands:
-                return False
-            if task.timeout is not None:
-                reason = f"ran longer than its time-out of {duration(task.timeout)}"
-                task.timer = _timers.after(
-                    task.timeout, lambda: self.ended(task, lifecycle.TimeoutReached(self.clock(), reason))
-                )
-        self.tell(task, "started")
-        return True
-
-    def ended(self, task: Task, fact: lifecycle.Fact, value: Any = None, error: BaseException | None = None) -> bool:
-        """A fact came that may end the task; whether it did. ``value`` and ``error`` are kept only then."""
-        with self.lock:
-            task.life, commands = lifecycle.step(task.life, fact)
-            if Command.SETTLE not in commands:
-                return False
-            job, timer = task.job, task.timer
-            callbacks = task.settle(value, error)
-            self._pending -= 1
-            self._telling += 1
-            self._keep(task)
-        if timer is not None:
-            timer.cancel()
-        if job is not None and Command.STOP in commands:
-            job.runner.stop(job)
-        try:
-            for callback in callbacks:
-                self._guarded(callback, "a callback", task)
-            self.tell(task, "finished")
-            if self.on_complete is not None:
-                complete = self.on_complete
-                self._guarded(lambda: complete(self._result(task)), "on_complete", task)
-        finally:
-            with self.lock:
-                self._telling -= 1
-                if self._closed:
-                    self._idle.notify_all()
-        return True
-
-    def tell(self, task: Task, kind: Kind) -> None:
-        """Tell the listeners of a change."""
-        for listener in self.listeners[kind]:
-            try:
-                listener(task, kind)
-            except Exception as error:  # noqa: BLE001 - a listener's fault is not the task's
-                self.log_fault("a listener", task, error)
-
-    def log_fault(self, who: str, task: Task, error: BaseException) -> None:
-        """Log what somebody raised who was told of a task."""
-        _log.error("%s for task %s (%s) raised", who, task.id, task.tool_name, exc_info=error)
-
     def check_may_block(self, task: Task) -> None:
-        """Raise `TaskError` if the task needs the event loop that runs in this thread."""
-        job = task.job
-        if job is not None and job.runner.is_carried_here(job):
-            raise TaskError(
-                f"Task {task.number}, {task.label}, runs on the event loop of this very thread, which a blocking "
-                "wait would stop for ever: write 'await task' instead."
-            )
-
-    def _new_ids(self) -> Iterator[str]:
-        # In blocks: the call to the system lets other threads run, here with the lock held.
-        while True:
-            block = os.urandom(4096).hex()
-            for start in range(0, len(block), 8):
-                if (task_id := block[start : start + 8]) not in self._tasks:
-                    yield task_id
-
-    def _guarded(self, call: Callable[[], object], who: str, task: Task) -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - nothing that is told of a task may harm it
-            self.log_fault(who, task, error)
-
-    def _result(self, task: Task) -> AsyncTaskResult:
-        return AsyncTaskResult(task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed)
-
-    def _keep(self, task: Task) -> None:
-        self._finished.append(task.id)
-        if len(self._finished) > KEPT:
-            old = self._tasks.pop(self._finished.popleft())
-            del self._by_number[old.number]
+        """Raise `TaskError` if the task, or one that it waits for, needs the event loop that runs in this thread."""
+        left, seen = [task], {task}
+        while left:
+            needed = left.pop()
+            job = needed.job
+            if job is not None and job.runner.is_carried_here(job):
+                raise TaskError(
+                    f"Task {needed.number}, {needed.label}, runs on the event loop of this very thread, which a "
+                    "blocking wait would stop for ever: write 'await task' instead."
+                )
+            if job is not None and job.ticket.place == "held":
+                left += [other for other in needed.dependencies if other not in seen and not other.done()]
+                seen.update(left)
 
 
 _default_lock = threading.Lock()

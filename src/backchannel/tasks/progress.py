@@ -12,7 +12,7 @@ from ..errors import TaskCancelledError
 if TYPE_CHECKING:
     from .task import Task
 
-__all__ = ["Progress", "Track", "cancelled", "current_task", "progress", "running_task", "track"]
+__all__ = ["Bar", "Progress", "Track", "cancelled", "current_task", "progress", "running_task", "track"]
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ class Track(Iterable[T]):
         return iter(self._iterable) if task is None else self._steps(task)
 
     def _steps(self, task: Task) -> Iterator[T]:
-        bar = _Bar(task, self._label, self._total)
+        bar = Bar(task, self._label, self._total)
         try:
             for item in self._iterable:
                 bar.step()
@@ -129,7 +129,7 @@ async def _track_async(iterable: AsyncIterable[T], label: str, total: float | No
         async for item in iterable:
             yield item
         return
-    bar = _Bar(task, label, total)
+    bar = Bar(task, label, total)
     try:
         async for item in iterable:
             bar.step()
@@ -139,31 +139,49 @@ async def _track_async(iterable: AsyncIterable[T], label: str, total: float | No
         bar.close()
 
 
-class _Bar:
-    """One `track` under way: the task's outermost drives the bar, others only its message."""
+class Bar:
+    """One `track` or bar under way: the task's outermost drives its bar, others only its message."""
 
-    __slots__ = ("_done", "_label", "_outer", "_task", "_total")
+    __slots__ = ("_closed", "_done", "_label", "_outer", "_total", "task")
 
     def __init__(self, task: Task, label: str, total: float | None) -> None:
-        self._task = task
+        self.task = task
         self._label = label
         self._total = total
-        self._done = -1
+        self._done: float = -1
+        self._closed = False
         self._outer = task.claim_bar(self, label)
 
     def step(self) -> None:
-        task = self._task
+        """One unit more; raises `TaskCancelledError` where the task is to end."""
+        task = self.task
         if task.done():
             raise TaskCancelledError(f"Task {task.number}, {task.label}, was to end: {task.status}.")
         self._done += 1
-        if self._outer:
-            task.report(self._done, self._total, None)
-        else:
-            of = "" if self._total is None else f"/{self._total:g}"
-            task.report(None, None, task.bar_label(f"{self._label} {self._done}{of}".strip()))
+        self._tell(None)
+
+    def show(self, done: float, total: float | None, label: str) -> None:
+        """Say how far it is, for bars that count themselves. The total may change, and so may what they are called."""
+        if self._closed:
+            return
+        changed = label != self._label
+        self._done, self._total, self._label = _number(done) or 0, _number(total), label
+        self._tell(label if changed else None)
 
     def close(self) -> None:
+        """It is over; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         if self._outer:
-            self._task.release_bar(self)
-        elif not self._task.done():
-            self._task.report(None, None, self._task.bar_label(""))
+            self.task.release_bar(self)
+        elif not self.task.done():
+            self.task.report(None, None, self.task.bar_label(""))
+
+    def _tell(self, label: str | None) -> None:
+        task = self.task
+        if self._outer:
+            task.report(self._done, self._total, label)
+        else:
+            of = "" if self._total is None else f"/{self._total:g}"
+            task.report(None, None, task.bar_label(f"{self._label} {self._done:g}{of}".strip()))

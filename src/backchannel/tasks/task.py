@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Generator, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskTimedOutError
 from ..events import TaskFinished, TaskStarted, TaskStatus
 from ..tools.text import LIMIT, cut, error_text, text_of
 from .eta import Pace
 from .lifecycle import Life
+from .options import Announce, TaskOptions
 from .progress import Progress
+from .results import Reading, told
 from .wording import duration, label_of
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from .manager import AsyncToolManager
 
 __all__ = ["Announce", "Task"]
-
-Announce: TypeAlias = Literal["when_free", "at_once", "never"]
 
 LOG_LINES = 100
 """Lines of a task's log that are kept, the newest."""
@@ -57,7 +57,10 @@ class Task:
         call_id: Id of the model's call, or None.
         announce: When a conversation tells its result.
         delivered: Whether the result was told.
-        timeout: Longest run, seconds, or None.
+        options: How it is run.
+        dependencies: Tasks that it waits for.
+        superseded_by: Id of a later task for the same call of the same tool, or None.
+        reading: What was found when its value came: see `backchannel.tasks.results`.
     """
 
     __slots__ = (
@@ -74,14 +77,19 @@ class Task:
         "arguments",
         "call_id",
         "delivered",
+        "dependencies",
         "id",
         "job",
+        "key",
         "life",
         "log_lines",
         "manager",
         "number",
+        "options",
         "owner",
-        "timeout",
+        "reading",
+        "secret",
+        "superseded_by",
         "timer",
         "tool_name",
     )
@@ -98,8 +106,7 @@ class Task:
         owner: Any = None,
         call_id: str | None = None,
         label: str | None = None,
-        announce: Announce = "when_free",
-        timeout: float | None = None,
+        options: TaskOptions = TaskOptions(),  # noqa: B008 - frozen
         acknowledging: bool = False,
     ) -> None:
         self.manager = manager
@@ -109,8 +116,13 @@ class Task:
         self.arguments = arguments
         self.owner = owner
         self.call_id = call_id
-        self.announce: Announce = announce
-        self.timeout = timeout
+        self.announce: Announce = options.announce
+        self.options = options
+        self.dependencies: tuple[Task, ...] = ()
+        self.superseded_by: str | None = None
+        self.key: Hashable = None
+        self.secret: str | None = None
+        self.reading: Reading | None = None
         self.delivered = False
         self.life = life
         self.job: TaskJob | None = None
@@ -133,6 +145,21 @@ class Task:
         return self.life.state
 
     state = status
+
+    @property
+    def timeout(self) -> float | None:
+        """Longest run, all attempts and pauses together, seconds; None for no limit."""
+        return self.options.timeout
+
+    @property
+    def attempts(self) -> int:
+        """How often its function was started."""
+        return self.life.attempts
+
+    @property
+    def token(self) -> str:
+        """A secret by which someone outside may resolve it: see `AsyncToolManager.task_by_token`."""
+        return self.manager.token_of(self)
 
     @property
     def label(self) -> str:
@@ -359,6 +386,8 @@ class Task:
         """Return the result or why there is none, for a model or a person, at most ``limit`` characters."""
         match self.status:
             case "done":
+                if self.reading is not None and self.reading.text is not None:
+                    return cut(self.reading.text, limit)
                 return text_of(self._value, limit)
             case "failed" if self._error is not None:
                 return error_text(self._error, limit)
@@ -400,7 +429,7 @@ class Task:
             self.tool_name,
             self.arguments,
             self.status,
-            self.summary(),
+            told(self),
             self.elapsed,
             self.announce,
         )
@@ -418,19 +447,24 @@ class Task:
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
+    def begin_again(self) -> None:
+        """A further attempt begins: reports of the last one do not count."""
+        self._report = _NOTHING
+        self._pace = Pace()
+        self._bar = None
+
     def _outcome(self) -> Any:
         if self.life.state == "done":
             return self._value
         if self.life.state == "failed":
-            error = self._error
-            raise TaskFailedError(self._said(f"failed: {type(error).__name__}: {self.summary(1000)}")) from error
+            raise TaskFailedError(self._said(f"failed: {self._row_error(1000)}")) from self._error
         raise self.error or TaskError(self._said("has no value"))
 
-    def _row_error(self) -> str:
+    def _row_error(self, limit: int = _ROW_TEXT) -> str:
         if self._error is None:
-            return self.summary(_ROW_TEXT)
-        said, name = error_text(self._error, _ROW_TEXT), type(self._error).__name__
-        return said if said.startswith(name) else cut(f"{name}: {said}", _ROW_TEXT)
+            return self.summary(limit)
+        said, name = error_text(self._error, limit), type(self._error).__name__
+        return said if said.startswith(name) else cut(f"{name}: {said}", limit)
 
     def _said(self, what: str) -> str:
         return f"Task {self.number}, {self.label}, {what}."

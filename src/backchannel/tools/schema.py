@@ -158,8 +158,16 @@ class FunctionSchema:
         Raises:
             ToolArgumentsError: If there are too many, one is given twice, or they do not fit.
         """
+        return self.check(self.named(args, kwargs))
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call by hand by name, not checked yet.
+
+        Raises:
+            ToolArgumentsError: If there are too many, or one is given twice.
+        """
         if not args:
-            return self.check(kwargs)
+            return dict(kwargs)
         names = self._by_place
         if len(args) > len(names):
             raise ToolArgumentsError(
@@ -170,7 +178,7 @@ class FunctionSchema:
             raise ToolArgumentsError(
                 f"The arguments do not fit the tool {self.name!r}. Given twice: {', '.join(twice)}."
             )
-        return self.check(dict(zip(names, args, strict=False)) | dict(kwargs))
+        return dict(zip(names, args, strict=False)) | dict(kwargs)
 
     def call(self, function: Callable[..., Any], arguments: Mapping[str, Any], **injected: Any) -> Any:
         """Call the function with checked arguments, and with those of ``injected`` that it asks for."""

@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
-__all__ = ["LIMIT", "cut", "error_text", "text_of"]
+from .digest import digest_of
+
+__all__ = ["LIMIT", "cut", "error_text", "shown", "text_of"]
 
 LIMIT = 4000
 """Characters of a result that a model is given."""
@@ -25,10 +27,17 @@ def text_of(value: object, limit: int = LIMIT) -> str:
     Text stays as it is, plain data becomes JSON, anything else says what ``str`` makes of it. Large values are
     cut and say how large they were; only what is shown of a container is looked at.
     """
+    return shown(value, limit)[0]
+
+
+def shown(value: object, limit: int = LIMIT) -> tuple[str, bool]:
+    """Return a value as `text_of` does, and whether that is all of it."""
+    budget = _Budget(limit)
     try:
-        return cut(_text_of(value, limit), limit)
+        text = _text_of(value, limit, budget)
     except Exception as error:  # noqa: BLE001 - a value's own __str__ and __iter__ may raise anything
-        return cut(f"a {type(value).__name__} that cannot be shown ({_name_of(error)})", limit)
+        return cut(f"a {type(value).__name__} that cannot be shown ({_name_of(error)})", limit), True
+    return cut(text, limit), not budget.short and len(text) <= limit
 
 
 def error_text(error: BaseException, limit: int = LIMIT) -> str:
@@ -54,23 +63,28 @@ def _name_of(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _text_of(value: object, limit: int) -> str:
+def _text_of(value: object, limit: int, budget: _Budget) -> str:
     if type(value) is dict and (flat := _flat(value)) is not None:
         return flat
     match value:
         case None:
             return "no result"
         case enum.Enum():
-            return _text_of(value.value, limit)
+            return _text_of(value.value, limit, budget)
         case str():
             return str(value)
         case bytes() | bytearray() | memoryview():
-            return f"{memoryview(value).nbytes:,} bytes"
+            size = memoryview(value).nbytes
+            budget.short = size > 0
+            return f"{size:,} bytes"
         case Mapping() | list() | tuple() | Set():
-            return _encode(_plain(value, _Budget(limit), 0))
+            return _encode(_plain(value, budget, 0))
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             if type(value).__str__ is object.__str__:
-                return _encode(_plain(value, _Budget(limit), 0))
+                return _encode(_plain(value, budget, 0))
+    if (digest := digest_of(value)) is not None:
+        budget.short = not digest.whole
+        return digest.text
     return str(value)
 
 
@@ -96,10 +110,11 @@ def _flat(value: dict[Any, Any]) -> str | None:
 
 
 class _Budget:
-    """Characters that may still be written."""
+    """Characters that may still be written, and whether something was left out."""
 
     def __init__(self, limit: int) -> None:
         self.left = limit
+        self.short = False
 
     def spend(self, characters: int) -> None:
         self.left -= characters
@@ -115,9 +130,10 @@ def _plain(value: Any, budget: _Budget, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         return _plain(value.value, budget, depth)
     if isinstance(value, str):
-        shown = cut(value, max(budget.left, 60))
-        budget.spend(len(shown))
-        return shown
+        text = cut(value, max(budget.left, 60))
+        budget.short = budget.short or len(text) < len(value)
+        budget.spend(len(text))
+        return text
     if type(value) in (int, float):
         budget.spend(8)
         return value
@@ -128,25 +144,28 @@ def _plain(value: Any, budget: _Budget, depth: int) -> Any:
             return dict(_pairs(value, budget, depth))
         if isinstance(value, (list, tuple, Set)):
             return list(_items(value, len(value), budget, depth))
-    shown = text_of(value, max(budget.left, 60)) if depth < _DEPTH else "..."
-    budget.spend(len(shown))
-    return shown
+    text, whole = shown(value, max(budget.left, 60)) if depth < _DEPTH else ("...", False)
+    budget.short = budget.short or not whole
+    budget.spend(len(text))
+    return text
 
 
 def _pairs(value: Mapping[Any, Any], budget: _Budget, depth: int) -> Iterator[tuple[str, Any]]:
     for index, (key, item) in enumerate(value.items()):
         if budget.left <= 0:
+            budget.short = True
             yield "...", f"{len(value) - index:,} more"
             return
         budget.spend(4)
-        shown = key if type(key) is str and len(key) <= 200 else text_of(key, 200)
-        budget.spend(len(shown))
-        yield shown, _plain(item, budget, depth + 1)
+        name = key if type(key) is str and len(key) <= 200 else text_of(key, 200)
+        budget.spend(len(name))
+        yield name, _plain(item, budget, depth + 1)
 
 
 def _items(value: Iterable[Any], size: int, budget: _Budget, depth: int) -> Iterator[Any]:
     for index, item in enumerate(value):
         if budget.left <= 0:
+            budget.short = True
             yield f"... {size - index:,} more"
             return
         budget.spend(2)

@@ -26,6 +26,7 @@ class Shell:
         self.display_pub = self
         self.published: list[dict[str, Any]] = []
         self.metadata: dict[str, Any] = {"cellId": "cell-1"}
+        self.user_ns: dict[str, Any] = {}
 
     def publish(self, **what: Any) -> None:
         self.published.append(what)
@@ -223,3 +224,18 @@ def test_a_shorter_interval_is_left_as_it_is() -> None:
             assert sys.getswitchinterval() == pytest.approx(0.0001, rel=0.05)
     finally:
         sys.setswitchinterval(before)
+
+
+def test_results_are_put_into_a_variable_where_that_is_asked_for(hub: Hub, manager: AsyncToolManager) -> None:
+    def square(number: int) -> int:
+        """Square."""
+        return number * number
+
+    tool = AsyncTool(square, manager)
+    hub.declare(tool, "cell-1")
+    hub.name_results("square", "squared")
+    assert tool(3).result(PATIENCE_S) == 9
+    assert hub.shell.user_ns == {"squared": 9}
+    hub.name_results("square", None)
+    assert tool(4).result(PATIENCE_S) == 16
+    assert hub.shell.user_ns == {"squared": 9}

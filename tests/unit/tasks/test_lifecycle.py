@@ -12,6 +12,9 @@ from backchannel.tasks.lifecycle import (
     Fact,
     Life,
     Raised,
+    Rejected,
+    Resolved,
+    RetryDue,
     Returned,
     Started,
     TimeoutReached,
@@ -19,6 +22,8 @@ from backchannel.tasks.lifecycle import (
 )
 
 RUN, STOP, SETTLE = Command.RUN, Command.STOP, Command.SETTLE
+PAUSE, QUEUE, AWAIT = Command.PAUSE, Command.QUEUE, Command.AWAIT
+AGAIN = [RUN, PAUSE, QUEUE, RUN]
 
 
 def live(*facts: Fact) -> tuple[Life, list[Command]]:
@@ -41,6 +46,17 @@ def live(*facts: Fact) -> tuple[Life, list[Command]]:
         ([Started(1), TimeoutReached(2)], "timed_out", [RUN, STOP, SETTLE]),
         ([CancelRequested(1)], "cancelled", [SETTLE]),
         ([Raised(1, stopped=True)], "cancelled", [SETTLE]),
+        ([Started(1), Raised(2, retry=True)], "running", [RUN, PAUSE]),
+        ([Started(1), Raised(2, retry=True), RetryDue(3)], "running", [RUN, PAUSE, QUEUE]),
+        ([Started(1), Raised(2, retry=True), RetryDue(3), Started(4), Returned(5)], "done", [*AGAIN, SETTLE]),
+        ([Started(1), Raised(2, retry=True), CancelRequested(3)], "cancelled", [RUN, PAUSE, SETTLE]),
+        ([Started(1), Raised(2, retry=True), TimeoutReached(3)], "timed_out", [RUN, PAUSE, SETTLE]),
+        ([Started(1), Returned(2, deferred=True)], "running", [RUN, AWAIT]),
+        ([Started(1), Returned(2, deferred=True), Resolved(3)], "done", [RUN, AWAIT, SETTLE]),
+        ([Started(1), Returned(2, deferred=True), Rejected(3)], "failed", [RUN, AWAIT, SETTLE]),
+        ([Started(1), Returned(2, deferred=True), TimeoutReached(3)], "timed_out", [RUN, AWAIT, SETTLE]),
+        ([Started(1), Resolved(2), Returned(3, deferred=True)], "done", [RUN, SETTLE]),
+        ([Rejected(1)], "failed", [SETTLE]),
     ],
 )
 def test_each_way_through_life(facts: list[Fact], state: str, ordered: list[Command]) -> None:
@@ -69,7 +85,7 @@ def test_a_body_cannot_end_before_it_starts() -> None:
 
 
 def test_a_second_start_orders_nothing() -> None:
-    assert live(Started(1), Started(2)) == (Life(0.0, "running", 1), [RUN])
+    assert live(Started(1), Started(2)) == (Life(0.0, "running", 1, attempts=1, phase="body"), [RUN])
 
 
 def test_elapsed_counts_from_the_start_to_the_end() -> None:
@@ -81,8 +97,11 @@ def test_elapsed_counts_from_the_start_to_the_end() -> None:
 TIMES = st.floats(min_value=0, max_value=1e6)
 FACTS = st.one_of(
     st.builds(Started, TIMES),
-    st.builds(Returned, TIMES),
-    st.builds(Raised, TIMES, st.text(max_size=3), st.booleans()),
+    st.builds(Returned, TIMES, st.booleans()),
+    st.builds(Raised, TIMES, st.text(max_size=3), st.booleans(), st.booleans()),
+    st.builds(RetryDue, TIMES),
+    st.builds(Resolved, TIMES),
+    st.builds(Rejected, TIMES, st.text(max_size=3)),
     st.builds(CancelRequested, TIMES, st.text(max_size=3)),
     st.builds(TimeoutReached, TIMES, st.text(max_size=3)),
 )
@@ -97,9 +116,15 @@ def test_whatever_the_order_a_task_runs_once_and_ends_once(facts: list[Fact]) ->
         if before.ended:
             assert (life, commands) == (before, ())
         assert (SETTLE in commands) == (life.ended and not before.ended)
-        assert STOP not in commands or before.state == "running"
+        assert STOP not in commands or before.phase == "body"
+        assert (RUN in commands) == (life.attempts == before.attempts + 1)
         ordered.extend(commands)
-    assert ordered.count(RUN) == (life.started is not None)
+    assert (
+        ordered.count(RUN)
+        == life.attempts
+        == ordered.count(QUEUE) + (life.started is not None) - (life.phase == "waiting" and life.attempts > 0)
+    )
+    assert ordered.count(PAUSE) - (life.phase == "pause") == ordered.count(QUEUE)
     assert ordered.count(SETTLE) == life.ended
     assert ordered.count(STOP) <= 1
     assert life.ended == (life.state not in ("queued", "running"))
@@ -108,6 +133,11 @@ def test_whatever_the_order_a_task_runs_once_and_ends_once(facts: list[Fact]) ->
 @given(st.lists(FACTS, max_size=12), TIMES)
 def test_a_cancel_always_ends_a_task(facts: list[Fact], at: float) -> None:
     assert live(*facts, CancelRequested(at))[0].ended
+
+
+def test_a_further_attempt_keeps_the_time_of_the_first_start():
+    life, _ = live(Started(1), Raised(2, retry=True), RetryDue(5), Started(6))
+    assert (life.started, life.attempts, life.elapsed(9)) == (1, 2, 8)
 
 
 @given(st.lists(FACTS, max_size=12), TIMES)

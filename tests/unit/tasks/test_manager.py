@@ -14,8 +14,15 @@ from typing import Any
 import pytest
 
 from backchannel.errors import TaskCancelledError, TaskError, TaskRefusedError
-from backchannel.tasks import AsyncTaskResult, AsyncToolManager, Task, default_manager, progress, set_default_manager
-from backchannel.tasks import manager as module
+from backchannel.tasks import (
+    AsyncTaskResult,
+    AsyncToolManager,
+    Task,
+    default_manager,
+    engine,
+    progress,
+    set_default_manager,
+)
 
 WAIT = 10.0
 
@@ -82,6 +89,7 @@ def test_tasks_are_found_by_id_and_by_number() -> None:
         assert manager.task(2) is manager.task("2") is manager.task(tasks[1].id) is tasks[1]
         assert manager.task(9) is None
         assert manager.task("nothing") is None
+        assert manager.task("9" * 5000) is None
 
 
 def test_listeners_hear_the_life_of_a_task_until_they_leave() -> None:
@@ -149,7 +157,7 @@ def test_cancel_takes_id_or_number() -> None:
 
 
 def test_only_the_last_finished_tasks_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT", 3)
+    monkeypatch.setattr(engine, "KEPT", 3)
     manager = AsyncToolManager(max_workers=1)
     gate = threading.Event()
     running = manager.start("wait", gate.wait, {"timeout": WAIT})

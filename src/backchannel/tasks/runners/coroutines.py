@@ -15,7 +15,7 @@ from collections import deque
 from ...errors import TaskRefusedError
 from .runner import Job
 
-__all__ = ["CoroutineRunner", "set_default_loop"]
+__all__ = ["CoroutineRunner", "background_loop", "set_default_loop"]
 
 _lock = threading.RLock()
 _default_loop: asyncio.AbstractEventLoop | None = None
@@ -49,8 +49,12 @@ class CoroutineRunner:
         self._running = 0
         self._asyncio_tasks: set[asyncio.Task[None]] = set()
 
+    def here(self) -> asyncio.AbstractEventLoop:
+        """Return the loop for what is asked for here, which may be started from elsewhere, later."""
+        return _loop_to_use()
+
     def start(self, job: Job) -> None:
-        place = job.place = _Place(_loop_to_use())
+        place = job.place = _Place(getattr(job, "home", None) or _loop_to_use())
         if self._limit is None:
             self._launch(job)
             return
@@ -73,7 +77,8 @@ class CoroutineRunner:
                     place.loop.call_soon_threadsafe(place.task.cancel)
 
     def is_carried_here(self, job: Job) -> bool:
-        return job.place is not None and _is_running_here(job.place.loop)
+        loop = getattr(job, "home", None) if job.place is None else job.place.loop
+        return loop is not None and _is_running_here(loop)
 
     def _launch(self, job: Job) -> None:
         place: _Place = job.place
@@ -155,3 +160,10 @@ def _loop_of_its_own() -> asyncio.AbstractEventLoop:
             _own_loop = asyncio.new_event_loop()
             threading.Thread(target=_own_loop.run_forever, name="backchannel-coroutines", daemon=True).start()
         return _own_loop
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop for coroutines that are started where none runs: it goes on when they have ended."""
+    if _default_loop is not None and _default_loop.is_running():
+        return _default_loop
+    return _loop_of_its_own()

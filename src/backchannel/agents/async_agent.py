@@ -1,0 +1,403 @@
+"""AsyncAgent: an agent that is told, when it is free, what came of its background tasks (seed 003).
+
+with AsyncAgent(agent, manager, on_reply=print) as talk:
+    print(talk.send("Research quantum computing.").result())     # "I have started that."
+                                                                 # later, printed: what came of it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from ..errors import AgentStateError, InvalidInputError
+from ..tasks import AsyncTaskResult, AsyncToolManager, Task, current_task
+from ..tools.text import error_text
+from .bidi import BidiAgent
+from .delivery import Delivery, PromptTurn, ResultsTurn, results_text
+from .invoking import Invoker
+from .reply import Reply
+
+__all__ = ["AsyncAgent"]
+
+_log = logging.getLogger(__name__)
+
+GATHER_S = 0.1
+"""How long the first of several results waits for the others, seconds."""
+
+
+@dataclass(slots=True)
+class _Prompt:
+    value: Any
+    reply: Reply
+    context: contextvars.Context
+
+
+@dataclass(slots=True, eq=False)
+class _Invocation:
+    """One invocation of an agent, while it lasts; what runs in it can tell."""
+
+    wrapper: AsyncAgent
+    active: bool = True
+
+
+_invocation: contextvars.ContextVar[_Invocation | None] = contextvars.ContextVar("backchannel_invocation", default=None)
+_wrappers: weakref.WeakKeyDictionary[AsyncToolManager, list[weakref.ref[AsyncAgent]]] = weakref.WeakKeyDictionary()
+_wrappers_lock = threading.Lock()
+
+
+class AsyncAgent:
+    """Gives an agent prompts and the results of background tasks, one at a time, whoever sends.
+
+    A prompt goes to the agent as soon as it is free. Results that come while it is busy wait until then and go
+    together, in one message. If the agent raises, they are kept, a warning is logged, and they go with the next
+    occasion: a new result, a prompt that is answered, or `drain_queue`.
+
+    The agent runs in a thread of its own, so a cell or an event loop goes on meanwhile. All methods may be called from
+    any thread. Tasks that the agent started are its own; those that were started by hand go to the newest `AsyncAgent`
+    of their manager. A `BidiAgent` tells the results of its tools itself, when nobody speaks.
+
+    Args:
+        agent: An `Agent`, a `BidiAgent`, an agent of Strands, a runnable of LangChain or LangGraph, any object with
+            ``send``, or a function from a prompt to an answer; plain or async.
+        manager: Runs the tasks.
+        on_reply: Called with what the agent answers to results, in the agent's thread.
+        loop: The event loop for an agent whose code is async; None for the one that background coroutines run on.
+        gather_s: How long the first of several results waits for others of tasks that run, seconds.
+
+    Raises:
+        TypeError: If the manager is not one.
+        InvalidInputError: If the agent can be asked in no way.
+    """
+
+    def __init__(
+        self,
+        agent: Any,
+        manager: AsyncToolManager,
+        *,
+        on_reply: Callable[[Any], object] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        gather_s: float = GATHER_S,
+    ) -> None:
+        if not isinstance(manager, AsyncToolManager):
+            raise TypeError(f"AsyncAgent: manager must be an AsyncToolManager, not {type(manager).__name__}")
+        if isinstance(agent, AsyncAgent):
+            raise InvalidInputError("AsyncAgent: the agent is an AsyncAgent already; use that one")
+        if not gather_s >= 0:
+            raise InvalidInputError(f"AsyncAgent: gather_s must be 0 seconds or more, not {gather_s!r}")
+        self.agent = agent
+        self.manager = manager
+        self.on_reply = on_reply
+        self._invoke = Invoker(agent, loop)
+        self._context = contextvars.copy_context()
+        self._changed = threading.Condition(threading.RLock())
+        self._delivery: Delivery[_Prompt] = Delivery(gather_s)
+        self._mine: dict[str, Task] = {}
+        self._worker: threading.Thread | None = None
+        self._waiters: list[concurrent.futures.Future[bool]] = []
+        self._failure: BaseException | None = None
+        self._closed = False
+        with _wrappers_lock:
+            _wrappers.setdefault(manager, []).append(weakref.ref(self))
+        self._unsubscribe = manager.subscribe(self._listen, ("queued", "finished"))
+        for task in manager.tasks:
+            if not task.delivered and (not task.done() or task.owner is agent):
+                self._listen(task, "queued")
+
+    @property
+    def busy(self) -> bool:
+        """Whether the agent is at a turn."""
+        return self._delivery.busy
+
+    @property
+    def owed(self) -> tuple[AsyncTaskResult, ...]:
+        """The results that the agent has not been told yet, the oldest first."""
+        with self._changed:
+            return self._delivery.owed
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the agent raised when it was last told results; None if it took them."""
+        return self._failure
+
+    def send(self, prompt: Any) -> Reply:
+        """Give the agent a prompt as soon as it is free, and return at once.
+
+        Args:
+            prompt: Text, or whatever else the agent takes.
+
+        Raises:
+            InvalidInputError: If it is None or blank.
+            AgentStateError: If this was closed.
+        """
+        if prompt is None or (isinstance(prompt, str) and not prompt.strip()):
+            raise InvalidInputError("the prompt is empty; nothing was sent")
+        entry = _Prompt(prompt, Reply(self._check_may_block), contextvars.copy_context())
+        with self._changed:
+            if self._closed:
+                raise AgentStateError("this AsyncAgent was closed; nothing was sent")
+            self._delivery.asked(entry)
+            self._go()
+        return entry.reply
+
+    def on_result(self, result: AsyncTaskResult) -> None:
+        """Take in a result: the agent is told when it is free. The manager's results come here by themselves."""
+        task = self._mine.get(result.task_id)
+        with self._changed:
+            at_once = task is not None and task.announce == "at_once"
+            self._delivery.arrived(result, time.monotonic(), at_once=at_once)
+            self._go()
+
+    def drain_queue(self) -> None:
+        """Tell the agent what it is owed, as soon as it is free; also what it failed to take."""
+        with self._changed:
+            self._delivery.retry()
+            self._go()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until the agent is idle, with no prompt and no task that it is owed under way; blocks this thread.
+
+        Tasks that were begun with `AsyncToolManager.defer`, without a poll, are not waited for.
+
+        Args:
+            timeout: Longest wait, seconds; None for as long as it takes.
+
+        Returns:
+            Whether all was told: False after the time-out, and where the agent raised.
+
+        Raises:
+            AgentStateError: If the agent needs this very thread to answer.
+            TaskError: If a task does.
+        """
+        self._check_may_block()
+        with self._changed:
+            for task in self._mine.values():
+                self.manager.check_may_block(task)
+        waiter = self._when_quiet()
+        with contextlib.suppress(TimeoutError, concurrent.futures.CancelledError):
+            return waiter.result(timeout)
+        waiter.cancel()
+        return False
+
+    async def join_async(self) -> bool:
+        """Wait as `join` does, without blocking."""
+        return await asyncio.wrap_future(self._when_quiet())
+
+    def close(self) -> None:
+        """Tell the agent nothing more. A turn that is under way comes to its end; prompts that wait are refused."""
+        with _wrappers_lock, contextlib.suppress(ValueError):
+            _wrappers.get(self.manager, []).remove(weakref.ref(self))
+        self._unsubscribe()
+        with self._changed:
+            self._closed = True
+            refused = self._delivery.drop_prompts()
+            self._changed.notify_all()
+            if self._worker is None:
+                self._rest()
+        for entry in refused:
+            if entry.reply.begin():
+                entry.reply.settle(None, AgentStateError("the AsyncAgent was closed before the agent was asked"))
+
+    def __enter__(self) -> AsyncAgent:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.join()
+        finally:
+            self.close()
+
+    async def __aenter__(self) -> AsyncAgent:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self.join_async()
+        finally:
+            self.close()
+
+    # Tasks
+
+    def _listen(self, task: Task, kind: str) -> None:
+        """Called by the manager, in any thread."""
+        if kind == "queued" and _claimant(self.manager, task) is self:
+            self._claim(task)
+        # Another thread may have run the task, and told its end, before its beginning is told here.
+        if task.done() and task.id in self._mine:
+            self._take(task)
+
+    def _take(self, task: Task) -> None:
+        if task.delivered or task.announce == "never":
+            with self._changed:
+                self._mine.pop(task.id, None)
+                self._delivery.dismiss(task.id)
+                self._go()
+        else:
+            self.on_result(
+                AsyncTaskResult(
+                    task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed, task.reading
+                )
+            )
+
+    def _claim(self, task: Task) -> None:
+        agent = self.agent
+        if isinstance(agent, BidiAgent) and self.manager in agent._managers():
+            if task.owner is None:
+                task.owner = agent
+            return
+        with self._changed:
+            self._mine[task.id] = task
+            # What somebody else is to finish may stay open for days: nobody waits for it here.
+            if task not in self.manager._open:
+                self._delivery.expect(task.id)
+
+    # Turns
+
+    def _go(self) -> None:
+        """Go on with what is to be done; the lock is held."""
+        self._changed.notify_all()
+        if self._worker is None:
+            if self._delivery.at_work and not self._closed:
+                worker = threading.Thread(target=self._work, name="backchannel-agent", daemon=True)
+                self._worker = worker
+                try:
+                    worker.start()
+                except BaseException:
+                    self._worker = None
+                    raise
+            else:
+                self._rest()
+
+    def _work(self) -> None:
+        while self._take_turn():
+            pass
+
+    def _take_turn(self) -> bool:
+        """Take the next turn; False where there is none."""
+        turn = self._next()
+        if isinstance(turn, PromptTurn):
+            self._answer(turn.prompt)
+        elif turn is not None:
+            self._tell(turn)
+        return turn is not None
+
+    def _next(self) -> PromptTurn[_Prompt] | ResultsTurn | None:
+        """Wait for the next turn, and begin it; None where there is none, and this thread ends."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                turn = self._delivery.next(now)
+                if turn is not None:
+                    return turn
+                at = self._delivery.wake_at()
+                if at is None:
+                    break
+                self._changed.wait(max(at - now, 0))
+            self._worker = None
+            self._rest()
+            return None
+
+    def _answer(self, entry: _Prompt) -> None:
+        answer, error = None, None
+        asked = entry.reply.begin()
+        if asked:
+            answer, error = self._ask(entry.context, entry.value)
+        with self._changed:
+            self._delivery.ended(failed=error is not None)
+        if asked:
+            entry.reply.settle(answer, error)
+
+    def _tell(self, turn: ResultsTurn) -> None:
+        answer, error = self._ask(self._context, results_text(turn.results, turn.perhaps_told))
+        if error is not None:
+            _log.warning(
+                "the agent raised when it was told of the tasks %s; their results are kept (%s: %s)",
+                ", ".join(result.task_id for result in turn.results),
+                type(error).__name__,
+                error_text(error, 500),
+            )
+        with self._changed:
+            self._failure = error
+            self._delivery.ended(failed=error is not None)
+            if error is None:
+                for result in turn.results:
+                    task = self._mine.pop(result.task_id, None)
+                    if task is not None:
+                        task.delivered = True
+        if error is None and self.on_reply is not None:
+            try:
+                self.on_reply(answer)
+            except Exception:  # noqa: BLE001 - its fault is not the agent's
+                _log.exception("on_reply of an AsyncAgent raised")
+
+    def _ask(self, context: contextvars.Context, prompt: Any) -> tuple[Any, BaseException | None]:
+        invocation = _Invocation(self)
+
+        def ask() -> Any:
+            _invocation.set(invocation)
+            return self._invoke(prompt)
+
+        try:
+            return context.copy().run(ask), None
+        except Exception as error:  # noqa: BLE001 - it goes to whoever asked; this thread has other work
+            return None, error
+        except BaseException as error:  # noqa: BLE001 - an order to this thread is none to whoever asked
+            stopped = RuntimeError(f"the agent ended with {type(error).__name__}: {error_text(error, 500)}")
+            stopped.__cause__ = error
+            return None, stopped
+        finally:
+            invocation.active = False
+
+    # Waiting
+
+    def _rest(self) -> None:
+        """No thread is at work; the lock is held."""
+        if self._closed or self._delivery.quiet:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if waiter.set_running_or_notify_cancel():
+                    waiter.set_result(not self._delivery.owed and self._delivery.quiet)
+
+    def _when_quiet(self) -> concurrent.futures.Future[bool]:
+        waiter: concurrent.futures.Future[bool] = concurrent.futures.Future()
+        with self._changed:
+            self._waiters.append(waiter)
+            if self._worker is None:
+                self._rest()
+        return waiter
+
+    def _check_may_block(self) -> None:
+        invocation = _invocation.get()
+        inside = invocation is not None and invocation.active and invocation.wrapper is self and current_task() is None
+        if inside or threading.current_thread() is self._worker or self._invoke.is_carried_here():
+            raise AgentStateError(
+                "waiting here would block for ever: the agent needs this very thread to answer. Write 'await' instead, "
+                "and do not wait for an agent in its own tools"
+            )
+
+
+def _claimant(manager: AsyncToolManager, task: Task) -> AsyncAgent | None:
+    """Return who is to be told what comes of a task that has just been started, or None."""
+    with _wrappers_lock:
+        wrappers = [wrapper for known in _wrappers.get(manager, ()) if (wrapper := known()) is not None]
+    if task.owner is not None:
+        wrappers = [wrapper for wrapper in wrappers if wrapper.agent is task.owner]
+    elif (invocation := _invocation.get()) is not None and invocation.wrapper in wrappers:
+        return invocation.wrapper
+    return wrappers[-1] if wrappers else None

@@ -1,0 +1,245 @@
+"""Agent: a conversation in writing, with tools; needs no other framework.
+
+agent = Agent("amazon.nova-lite-v1:0", tools=[train])      # a name is a model of Bedrock
+print(agent("Train on sales."))                            # in a cell or a script
+print(await agent.invoke_async("How far is it?"))          # in async code
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import warnings
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from ..errors import AgentStateError, InvalidInputError
+from ..events import TypedEvent
+from ..hooks import (
+    AfterToolCallEvent,
+    BeforeToolCallEvent,
+    BidiAfterInvocationEvent,
+    BidiAgentInitializedEvent,
+    BidiBeforeInvocationEvent,
+    HookProvider,
+    HookRegistry,
+)
+from ..messages import AgentTool, Message, Messages, check_messages
+from ..models.text import TextModel
+from ..tasks import AsyncTool, AsyncToolManager, background_tasks_tool
+from ..tasks.runners.coroutines import background_loop
+from ..tools import ToolExecutor, ToolRegistry, executor_of
+from . import arguments as checked
+from .approval import ApprovalCallback, Approvals
+from .direct import ToolCaller
+from .state import AgentState
+from .text_turn import AgentResult, TextTurn
+from .turnstile import Turnstile
+from .window import ConversationManager
+
+__all__ = ["Agent"]
+
+
+class Agent:
+    """An agent that reads and writes, and calls tools until it has an answer.
+
+    One invocation at a time; others wait, in the order of their coming, from whatever thread or event loop. If an
+    invocation fails before the model has answered, its prompt leaves the history again.
+
+    Hooks get `BeforeModelCallEvent`, `AfterModelCallEvent`, `BeforeToolCallEvent` and `AfterToolCallEvent`; for what
+    else happens (construction, invocations, messages) the events of a `BidiAgent`, so its session managers fit too.
+
+    Args:
+        model: A `TextModel`, or the id of a model of Bedrock.
+        tools: Functions, `AgentTool` objects, modules, providers, names or paths of Python files.
+        system_prompt: What the model is told of its part.
+        messages: The history to go on from. The list is kept and grows.
+        record_direct_tool_call: Whether ``agent.tool.name()`` is written into the history.
+        agent_id: The agent's own id; no path separators. Default "default".
+        name: What to call the agent.
+        description: What the agent is for.
+        hooks: Providers of hooks, see `backchannel.hooks`.
+        state: JSON values to keep beside the conversation.
+        session_manager: Keeps sessions, see `FileSessionManager`.
+        tool_executor: When tools run that are called together; by default at once.
+        approve: Answers when a call wants approval; without it such a call is refused.
+        conversation_manager: Keeps the history short, see `WindowConversationManager`; None lets it grow.
+        max_model_calls: The most calls of the model for one prompt.
+
+    Raises:
+        ValueError: If the id, the state, or a number cannot be used.
+        TypeError: If the model is not one.
+    """
+
+    call_events = (BeforeToolCallEvent, AfterToolCallEvent)
+
+    def __init__(
+        self,
+        model: TextModel | str,
+        tools: Sequence[str | AgentTool | Callable[..., Any] | Any] | None = None,
+        system_prompt: str | None = None,
+        messages: Messages | None = None,
+        record_direct_tool_call: bool = True,
+        agent_id: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        hooks: Sequence[HookProvider] | None = None,
+        state: AgentState | dict[str, Any] | None = None,
+        session_manager: HookProvider | None = None,
+        tool_executor: ToolExecutor | None = None,
+        *,
+        approve: ApprovalCallback | None = None,
+        conversation_manager: ConversationManager | None = None,
+        max_model_calls: int = 100,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            warnings.warn(f"Agent does not know {', '.join(sorted(kwargs))}; ignored", UserWarning, stacklevel=2)
+        if isinstance(max_model_calls, bool) or not isinstance(max_model_calls, int) or max_model_calls < 1:
+            raise InvalidInputError(f"max_model_calls must be a whole number, 1 or more, not {max_model_calls!r}")
+        self.agent_id = checked.identifier("default" if agent_id is None else agent_id)
+        self.state = checked.state(state)
+        self.model = _model(model)
+        self.system_prompt = checked.system_prompt(system_prompt)
+        self.messages: Messages = [] if messages is None else check_messages(messages)
+        self.name = name or "Backchannel"
+        self.description = description
+        self.record_direct_tool_call = record_direct_tool_call
+        self.tool_executor: ToolExecutor = executor_of(tool_executor)
+        self.conversation_manager = conversation_manager
+        self.max_model_calls = max_model_calls
+        self.tool_registry = ToolRegistry()
+        if tools is not None:
+            self.tool_registry.process_tools(checked.tools(tools))
+        self.approvals = Approvals(cast("Any", self), approve)
+        self._offer_task_tool()
+        self.tool_registry.on_change(self._offer_task_tool)
+        self._tool_caller = ToolCaller(cast("Any", self))
+        self._turnstile = Turnstile(f"the agent {self.name!r}")
+        self.hooks = HookRegistry()
+        for hook in [*checked.hooks(hooks), *([session_manager] if session_manager is not None else [])]:
+            self.hooks.add_hook(hook)
+        # Tools written for Strands look here for answers to their questions; there are none.
+        self._interrupt_state = SimpleNamespace(interrupts={}, context={}, activated=False)
+        self.hooks.invoke_callbacks(BidiAgentInitializedEvent(self))
+
+    @property
+    def tool(self) -> ToolCaller:
+        """The tools as functions: ``agent.tool.calculator(expression="2+2")`` returns a `ToolResult`."""
+        return self._tool_caller
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names of all tools that the model may call."""
+        return list(self.tool_registry.get_all_tools_config())
+
+    @property
+    def started(self) -> bool:
+        """Whether an invocation is under way."""
+        return self._turnstile.taken
+
+    def __call__(
+        self, prompt: str | Sequence[Any] | None = None, *, invocation_state: dict[str, Any] | None = None
+    ) -> AgentResult:
+        """Invoke the agent and wait for its answer, as `invoke_async` does; blocks this thread.
+
+        Ctrl-C ends the invocation too.
+
+        Raises:
+            AgentStateError: If this thread carries the event loop that the agent would run on.
+        """
+        loop = background_loop()
+        if asyncio._get_running_loop() is loop:
+            raise AgentStateError(
+                f"the agent {self.name!r} cannot be waited for on the event loop that it runs on: write "
+                "'await agent.invoke_async(...)'"
+            )
+        future = asyncio.run_coroutine_threadsafe(self.invoke_async(prompt, invocation_state=invocation_state), loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def invoke_async(
+        self, prompt: str | Sequence[Any] | None = None, *, invocation_state: dict[str, Any] | None = None
+    ) -> AgentResult:
+        """Give the agent a prompt and return its answer.
+
+        Args:
+            prompt: Text, or a list of content blocks; None goes on from the history as it is.
+            invocation_state: Passed to every tool and hook.
+
+        Raises:
+            InvalidInputError: If the prompt cannot be used; nothing has changed.
+            AgentStateError: If a tool or hook of this agent waits for it.
+            ModelError: If the model could not answer.
+        """
+        result: AgentResult | None = None
+        async with contextlib.aclosing(self.stream_async(prompt, invocation_state=invocation_state)) as events:
+            async for event in events:
+                if isinstance(event, AgentResult):
+                    result = event
+        assert result is not None
+        return result
+
+    async def stream_async(
+        self, prompt: str | Sequence[Any] | None = None, *, invocation_state: dict[str, Any] | None = None
+    ) -> AsyncGenerator[TypedEvent | AgentResult]:
+        """Give the agent a prompt and yield what happens; the last item is the `AgentResult`.
+
+        Text comes as ``bidi_transcript_stream``, in pieces and then whole (``is_final``); calls, results and tokens as
+        the events of a `BidiAgent`. Text of a model call that a hook has called again was said in vain.
+
+        Args and errors are those of `invoke_async`.
+        """
+        message = _message(prompt)
+        if message is None and not self.messages:
+            raise InvalidInputError("there is nothing to answer: no prompt was given, and the history is empty")
+        state = {} if invocation_state is None else invocation_state
+        async with self._turnstile.passage():
+            await self.hooks.invoke_callbacks_async(BidiBeforeInvocationEvent(self))
+            try:
+                turn = cast("AsyncGenerator[TypedEvent | AgentResult]", TextTurn(self, state).run(message))
+                async with contextlib.aclosing(turn):
+                    async for event in turn:
+                        yield event
+            finally:
+                await self.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(self))
+
+    def _managers(self) -> list[AsyncToolManager]:
+        managers = [tool.manager for tool in self.tool_registry.tools() if isinstance(tool, AsyncTool)]
+        return list(dict.fromkeys(managers))
+
+    def _offer_task_tool(self) -> None:
+        if self._managers() and self.tool_registry.get("background_tasks") is None:
+            self.tool_registry.register(background_tasks_tool(self._managers))
+
+
+def _model(model: object) -> TextModel:
+    if isinstance(model, str) and model.strip():
+        from ..models.bedrock_converse import BedrockConverseModel
+
+        return BedrockConverseModel(model)
+    if isinstance(model, type) or not callable(getattr(model, "stream", None)):
+        name = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise TypeError(
+            f"{name} is not a text model: it has no stream; give BedrockConverseModel(...), OpenAIChatModel(...) or "
+            "another TextModel object, or the id of a model of Bedrock"
+        )
+    return cast("TextModel", cast("Any", model))
+
+
+def _message(prompt: object) -> Message | None:
+    if prompt is None:
+        return None
+    if isinstance(prompt, str):
+        if not prompt.strip():
+            raise InvalidInputError("the prompt is blank; nothing was sent")
+        prompt = [{"text": prompt}]
+    if not isinstance(prompt, Sequence) or not all(isinstance(block, Mapping) for block in prompt):
+        raise InvalidInputError(f"the prompt must be text or a list of content blocks, not {prompt!r:.100}")
+    message = cast("Message", {"role": "user", "content": list(prompt)})
+    check_messages([message])
+    return message

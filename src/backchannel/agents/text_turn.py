@@ -1,0 +1,265 @@
+"""One invocation of a text agent: the model's calls and the tools' calls between a prompt and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import ModelError
+from ..events import (
+    BidiResponseCompleteEvent,
+    BidiResponseStartEvent,
+    BidiTranscriptStreamEvent,
+    BidiUsageEvent,
+    StopReason,
+    ToolResultEvent,
+    ToolResultMessageEvent,
+    ToolUseStreamEvent,
+    TypedEvent,
+)
+from ..hooks import (
+    AfterModelCallEvent,
+    BeforeModelCallEvent,
+    BidiHistoryReducedEvent,
+    BidiMessageAddedEvent,
+    BidiMessageAmendedEvent,
+    ModelStopResponse,
+)
+from ..messages import ContentBlock, Message, ToolUse, call_ids, merged
+from ..models.text import MessageBuilder
+from .calls import MOST_RETRIES, run_with_hooks
+from .history import history_for_model
+from .repair import INTERRUPTED
+
+if TYPE_CHECKING:
+    from .bidi import BidiAgent
+    from .text import Agent
+
+__all__ = ["AgentResult", "TextTurn"]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResult:
+    """What came of an invocation. As text it is what the model said last.
+
+    Attributes:
+        message: The model's last message; its content is empty if it said nothing.
+        stop_reason: Why it stopped, in the provider's words: ``end_turn``, ``max_tokens`` ...
+        usage: Tokens of all model calls of this invocation: ``inputTokens``, ``outputTokens``, ``totalTokens`` ...
+        model_calls: How often the model was called.
+    """
+
+    message: Message
+    stop_reason: str
+    usage: dict[str, int] = field(default_factory=dict)
+    model_calls: int = 1
+
+    @property
+    def text(self) -> str:
+        """What the model said last."""
+        return "\n".join(block["text"] for block in self.message["content"] if "text" in block)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class TextTurn:
+    """Works on an agent's history, which stays valid whatever happens: also if it is cancelled in the middle."""
+
+    def __init__(self, agent: Agent, invocation_state: dict[str, Any]) -> None:
+        self._agent = agent
+        self._state = invocation_state
+        self._usage: dict[str, int] = {}
+        self._model_calls = 0
+        self._response_id = ""
+        self._answer: tuple[Message, MessageBuilder]
+
+    async def run(self, prompt: Message | None) -> AsyncIterator[TypedEvent | AgentResult]:
+        """Yield what happens, and last the result.
+
+        Raises:
+            ModelError: If the model could not answer, or wants more tool calls than it may.
+        """
+        try:
+            if prompt is not None:
+                await self._append(prompt)
+            while True:
+                await self._reduce()
+                async with contextlib.aclosing(self._call_model()) as events:
+                    async for event in events:
+                        yield event
+                message, builder = self._answer
+                calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+                if message["content"]:
+                    await self._append(message)
+                if not calls:
+                    yield AgentResult(message, builder.stop_reason, self._usage, self._model_calls)
+                    return
+                async with contextlib.aclosing(self._run_tools(calls, builder.faults)) as events:
+                    async for event in events:
+                        yield event
+        except BaseException:
+            if prompt is not None and self._agent.messages and self._agent.messages[-1] is prompt:
+                await self._take_back(prompt)
+            raise
+
+    # The model
+
+    async def _call_model(self) -> AsyncGenerator[TypedEvent]:
+        """Call the model, again as often as a hook wants."""
+        agent = self._agent
+        for retries in range(MOST_RETRIES + 1):
+            if self._model_calls >= agent.max_model_calls:
+                raise ModelError(
+                    f"the model was called {self._model_calls} times for one prompt and there is no answer yet; give "
+                    "the agent a higher max_model_calls if that is right"
+                )
+            await agent.hooks.invoke_callbacks_async(BeforeModelCallEvent(agent))
+            builder = MessageBuilder()
+            failure: Exception | None = None
+            stopped: ModelStopResponse | None = None
+            async with contextlib.aclosing(self._stream(builder)) as events:
+                try:
+                    async for event in events:
+                        yield event
+                    stopped = ModelStopResponse(self._with_own_ids(builder), builder.stop_reason)
+                except Exception as error:  # noqa: BLE001 - hooks are told of it, and it is raised below
+                    failure = error
+            after = AfterModelCallEvent(agent, stopped, failure)
+            await agent.hooks.invoke_callbacks_async(after)
+            if after.retry and retries < MOST_RETRIES:
+                continue
+            if failure is not None:
+                if after.retry:
+                    failure.add_note(f"the model was called {retries + 1} times; {MOST_RETRIES} retries is the limit")
+                raise failure
+            if stopped is not None:
+                self._answer = stopped.message, builder
+                for event in _said(self._response_id, stopped.message, builder.usage):
+                    yield event
+            return
+
+    async def _stream(self, builder: MessageBuilder) -> AsyncGenerator[TypedEvent]:
+        agent = self._agent
+        self._model_calls += 1
+        self._response_id = f"response_{secrets.token_hex(8)}"
+        messages = merged(history_for_model(agent.messages, {}, "note"))
+        specs = agent.tool_registry.specs()
+        stream = agent.model.stream(messages, specs or None, agent.system_prompt)
+        yield BidiResponseStartEvent(self._response_id)
+        async with contextlib.aclosing(stream) if isinstance(stream, AsyncGenerator) else contextlib.nullcontext():
+            async for event in stream:
+                text = builder.take(event)
+                if text:
+                    yield BidiTranscriptStreamEvent({"text": text}, text, "assistant", is_final=False)
+        for name, count in builder.usage.items():
+            self._usage[name] = self._usage.get(name, 0) + count
+
+    def _with_own_ids(self, builder: MessageBuilder) -> Message:
+        """Return the message with ids that no earlier call has: some servers count them anew each time."""
+        message = builder.message()
+        used = {call_id for earlier in self._agent.messages for call_id in call_ids(earlier, "toolUse")}
+        for block in message["content"]:
+            if "toolUse" in block:
+                call = block["toolUse"]
+                if call["toolUseId"] in used:
+                    call_id = f"call_{secrets.token_hex(8)}"
+                    if call["toolUseId"] in builder.faults:
+                        builder.faults[call_id] = builder.faults[call["toolUseId"]]
+                    call["toolUseId"] = call_id
+                used.add(call["toolUseId"])
+        return message
+
+    # Tools
+
+    async def _run_tools(self, calls: list[ToolUse], faults: dict[str, str]) -> AsyncGenerator[TypedEvent]:
+        """Run calls at the same time, yield their events, and add their results to the history, in their order."""
+        events: asyncio.Queue[TypedEvent | None] = asyncio.Queue()
+        results: dict[str, ToolResultEvent] = {}
+
+        async def run(call: ToolUse) -> None:
+            fault = faults.get(call["toolUseId"])
+            results[call["toolUseId"]] = event = (
+                _refused(call, f"Error: {call['name']} was not run: {fault}.")
+                if fault is not None
+                else await run_with_hooks(cast("BidiAgent", self._agent), call, self._state, events.put_nowait)
+            )
+            events.put_nowait(event)
+
+        async def run_all() -> None:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for call in calls:
+                        group.create_task(run(call), name=f"backchannel-tool-{call['name']}")
+            finally:
+                events.put_nowait(None)
+
+        work = asyncio.create_task(run_all(), name="backchannel-tools")
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            await work
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(work, return_exceptions=True)
+            answered: list[ContentBlock] = [
+                {"toolResult": results.get(call["toolUseId"], _refused(call, INTERRUPTED)).tool_result}
+                for call in calls
+            ]
+            message: Message = {"role": "user", "content": answered}
+            await self._append(message)
+        yield ToolResultMessageEvent(message)
+
+    # The history
+
+    async def _append(self, message: Message) -> None:
+        self._agent.messages.append(message)
+        await self._agent.hooks.invoke_callbacks_async(BidiMessageAddedEvent(self._agent, message))
+
+    async def _take_back(self, message: Message) -> None:
+        """Nobody has answered this message: it may be sent again."""
+        index = len(self._agent.messages) - 1
+        del self._agent.messages[index]
+        await self._agent.hooks.invoke_callbacks_async(
+            BidiMessageAmendedEvent(self._agent, message, index, removed=True)
+        )
+
+    async def _reduce(self) -> None:
+        agent = self._agent
+        reduction = (
+            None if agent.conversation_manager is None else await agent.conversation_manager.reduce(agent.messages)
+        )
+        if reduction is not None:
+            reduction.apply(agent.messages)
+            await agent.hooks.invoke_callbacks_async(
+                BidiHistoryReducedEvent(agent, reduction.count, reduction.messages)
+            )
+
+
+def _said(response_id: str, message: Message, usage: dict[str, int]) -> list[TypedEvent]:
+    """Return the events of a message that is complete."""
+    events: list[TypedEvent] = []
+    reason: StopReason = "complete"
+    for block in message["content"]:
+        if "text" in block:
+            text = block["text"]
+            events.append(BidiTranscriptStreamEvent({"text": text}, text, "assistant", is_final=True))
+        elif "toolUse" in block:
+            reason = "tool_use"
+            events.append(ToolUseStreamEvent({"toolUse": {"input": ""}}, block["toolUse"]))
+    if usage:
+        read, written = usage.get("inputTokens", 0), usage.get("outputTokens", 0)
+        events.append(BidiUsageEvent(read, written, usage.get("totalTokens", read + written)))
+    events.append(BidiResponseCompleteEvent(response_id, reason))
+    return events
+
+
+def _refused(call: ToolUse, why: str) -> ToolResultEvent:
+    return ToolResultEvent({"toolUseId": call["toolUseId"], "status": "error", "content": [{"text": why}]})

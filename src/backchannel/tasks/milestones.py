@@ -1,0 +1,194 @@
+"""Milestones: when a conversation hears of a running task. `Milestones` is pure; `MilestoneWatch` listens to a manager.
+
+A model is told silently at each quarter, so that it can answer at once. The voice says it only where a tool asks for
+that: at quarters, or every so many seconds. What comes close together is told together, each task as it is by then.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from .wording import duration, percent
+
+if TYPE_CHECKING:
+    from .manager import AsyncToolManager
+    from .task import Task
+
+__all__ = ["Milestone", "MilestoneRule", "MilestoneWatch", "Milestones", "rule_fault"]
+
+MilestoneRule: TypeAlias = Literal["quarters"] | float | None
+"""When the voice tells of a task: at each quarter, every so many seconds, or never."""
+
+ALOUD_GAP_S = 10.0
+"""Least time from one spoken milestone to the next, of all tasks together, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """How far a task is, at a moment when that is to be told.
+
+    Attributes:
+        text: A sentence on it.
+        fraction: From 0 to 1, or None where the total is unknown.
+        aloud: Whether it is to be said; otherwise the model only gets to know it.
+    """
+
+    task_id: str
+    number: int
+    text: str
+    fraction: float | None
+    aloud: bool
+
+
+@dataclass(slots=True)
+class _Mark:
+    """What was told of one task."""
+
+    quarter: int = 0
+    spoken_at: float = 0.0
+    silent_due: bool = False
+    aloud_due: bool = False
+
+
+class Milestones:
+    """Decides; knows no tasks but their ids, and no clock. Not for several threads at once."""
+
+    def __init__(self, gap_s: float = ALOUD_GAP_S) -> None:
+        self._gap_s = gap_s
+        self._marks: dict[str, _Mark] = {}
+        self._spoken_at = -math.inf
+
+    def started(self, task_id: str, now: float) -> None:
+        """A task began, or begins anew."""
+        self._marks[task_id] = _Mark(spoken_at=now)
+
+    def progressed(self, task_id: str, fraction: float | None, rule: MilestoneRule, now: float) -> bool:
+        """A task reported; whether something became due that was not."""
+        mark = self._marks.setdefault(task_id, _Mark(spoken_at=now))
+        # The end is told by the result.
+        quarter = 0 if fraction is None else min(int(fraction * 4 + 1e-9), 3)
+        before = mark.silent_due, mark.aloud_due
+        if quarter > mark.quarter:
+            mark.quarter = quarter
+            mark.silent_due = True
+            mark.aloud_due = mark.aloud_due or rule == "quarters"
+        if isinstance(rule, (int, float)) and now - mark.spoken_at >= rule:
+            mark.aloud_due = True
+        return (mark.silent_due, mark.aloud_due) != before
+
+    def ended(self, task_id: str) -> None:
+        """A task ended: nothing more is due of it."""
+        self._marks.pop(task_id, None)
+
+    def take(self, now: float) -> list[tuple[str, bool]]:
+        """Return the tasks to tell of, and whether aloud, each once. What may not be said yet stays due."""
+        may_speak = now - self._spoken_at >= self._gap_s
+        taken = []
+        for task_id, mark in self._marks.items():
+            aloud = mark.aloud_due and may_speak
+            if aloud or mark.silent_due:
+                taken.append((task_id, aloud))
+                mark.silent_due = False
+            if aloud:
+                mark.aloud_due = False
+                mark.spoken_at = self._spoken_at = now
+        return taken
+
+    def next_due(self, now: float) -> float | None:
+        """When `take` has something to give; None for not before the next report."""
+        if any(mark.silent_due for mark in self._marks.values()):
+            return now
+        if any(mark.aloud_due for mark in self._marks.values()):
+            return max(now, self._spoken_at + self._gap_s)
+        return None
+
+
+class MilestoneWatch:
+    """Follows the tasks of a manager for one conversation. From any thread.
+
+    Args:
+        wake: Called in whatever thread when there is something to take that was not there before. Must be short.
+        wants: Whether a task is this conversation's.
+        gap_s: Least time between two spoken milestones, seconds.
+    """
+
+    def __init__(
+        self,
+        manager: AsyncToolManager,
+        wake: Callable[[], object],
+        *,
+        wants: Callable[[Task], bool] = lambda task: True,  # noqa: ARG005
+        gap_s: float = ALOUD_GAP_S,
+    ) -> None:
+        self._manager = manager
+        self._wake = wake
+        self._wants = wants
+        self._lock = threading.RLock()
+        self._machine = Milestones(gap_s)
+        self._tasks: dict[str, Task] = {}
+        self._remove = manager.subscribe(self._note, ("started", "progressed", "finished"))
+
+    def take(self) -> list[Milestone]:
+        """Return what is to be told now: each task once, as it stands."""
+        with self._lock:
+            found = [(self._tasks[task_id], aloud) for task_id, aloud in self._machine.take(self._manager.clock())]
+        return [_milestone(task, aloud) for task, aloud in found if not task.done()]
+
+    def next_due_s(self) -> float | None:
+        """In how many seconds `take` has something to give; None for not before `wake`."""
+        now = self._manager.clock()
+        with self._lock:
+            due = self._machine.next_due(now)
+        return None if due is None else due - now
+
+    def close(self) -> None:
+        """Follow no more tasks."""
+        self._remove()
+        with self._lock:
+            self._tasks.clear()
+            self._machine = Milestones()
+
+    def _note(self, task: Task, kind: Any) -> None:
+        if not self._wants(task):
+            return
+        with self._lock:
+            now, due = self._manager.clock(), False
+            if kind == "finished" or task.done():
+                self._machine.ended(task.id)
+                self._tasks.pop(task.id, None)
+            elif kind == "started":
+                self._tasks[task.id] = task
+                self._machine.started(task.id, now)
+            else:
+                self._tasks[task.id] = task
+                due = self._machine.progressed(task.id, task.progress.fraction, task.options.milestones, now)
+        if due:
+            self._wake()
+
+
+def rule_fault(rule: Any) -> str:
+    """Return why something cannot be a rule for milestones; "" if it can."""
+    if rule is None or rule == "quarters":
+        return ""
+    if isinstance(rule, (int, float)) and not isinstance(rule, bool) and 0 < rule < math.inf:
+        return ""
+    return f'milestones={rule!r:.100} must be "quarters", a number of seconds above 0, or None'
+
+
+def _milestone(task: Task, aloud: bool) -> Milestone:
+    progress = task.progress
+    parts = []
+    if progress.fraction is not None:
+        parts.append(percent(progress.fraction))
+    elif progress.done is not None:
+        parts.append(f"{progress.done:g} so far")
+    if progress.eta_s is not None:
+        parts.append(f"about {duration(progress.eta_s)} left")
+    if not parts:
+        parts.append(f"running for {duration(task.elapsed)}")
+    text = f"Task {task.number}, {task.label}: {', '.join(parts)}."
+    return Milestone(task.id, task.number, text, progress.fraction, aloud)

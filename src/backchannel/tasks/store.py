@@ -1,0 +1,93 @@
+"""The store: a manager's tasks by id, number, token and call. Its owner's lock is held at each use."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections import deque
+from collections.abc import Collection, Hashable, Iterator
+
+from .task import Task
+
+__all__ = ["TaskStore"]
+
+
+class TaskStore:
+    """Tasks under way, and the last ones that have ended."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(1)
+        self.ids = self._new_ids()
+        self._tasks: dict[str, Task] = {}
+        self._by_number: dict[int, Task] = {}
+        self._ended: deque[str] = deque()
+        self._tokens: dict[str, Task] = {}
+        self._same: dict[Hashable, list[Task]] = {}
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All of them, oldest first."""
+        return list(self._tasks.values())
+
+    def find(self, which: str | int) -> Task | None:
+        """Return a task by its id or its number, or None."""
+        if isinstance(which, str) and which in self._tasks:
+            return self._tasks[which]
+        if isinstance(which, str):
+            # Longer digits are no number that was ever given, and Python refuses to read very long ones.
+            return self._by_number.get(int(which)) if which.isdecimal() and len(which) < 20 else None
+        return self._by_number.get(which)
+
+    def by_id_or_token(self, which: str) -> Task | None:
+        """Return a task by its id or its token, or None."""
+        return self._tasks.get(which) or self._tokens.get(which)
+
+    def by_token(self, token: str) -> Task | None:
+        """Return a task by its token, or None."""
+        return self._tokens.get(token)
+
+    def token_of(self, task: Task) -> str:
+        """Return the task's token, made when it is first asked for."""
+        if task.secret is None:
+            task.secret = secrets.token_urlsafe(32)
+            if task.id in self._tasks:
+                self._tokens[task.secret] = task
+        return task.secret
+
+    def same_as(self, key: Hashable) -> list[Task]:
+        """Return the tasks under way for the same call, oldest first."""
+        return [] if key is None else list(self._same.get(key, ()))
+
+    def add(self, task: Task, superseded: Collection[Task] = ()) -> None:
+        """Take a new task."""
+        self._tasks[task.id] = self._by_number[task.number] = task
+        if task.key is not None:
+            self._same.setdefault(task.key, []).append(task)
+        for other in superseded:
+            other.superseded_by = task.id
+
+    def ended(self, task: Task, kept: int) -> None:
+        """A task has ended; only the last ``kept`` of those are kept."""
+        if task.key is not None and (same := self._same.get(task.key)):
+            same.remove(task)
+            if not same:
+                del self._same[task.key]
+        self._ended.append(task.id)
+        if len(self._ended) > kept:
+            old = self._tasks.pop(self._ended.popleft())
+            del self._by_number[old.number]
+            if old.secret is not None:
+                del self._tokens[old.secret]
+
+    def is_idle(self) -> bool:
+        """Whether no task is under way that could be a duplicate."""
+        return not self._same
+
+    def _new_ids(self) -> Iterator[str]:
+        # In blocks: the call to the system lets other threads run, here with the owner's lock held.
+        while True:
+            block = os.urandom(4096).hex()
+            for start in range(0, len(block), 8):
+                if (task_id := block[start : start + 8]) not in self._tasks:
+                    yield task_id

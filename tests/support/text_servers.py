@@ -1,0 +1,180 @@
+"""Local servers that speak as providers of text models do: Bedrock's event stream, and OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """What a server answers to one request: text in pieces, calls with arguments in pieces, an end."""
+
+    text: tuple[str, ...] = ()
+    calls: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    status: int = 200
+    error: str = ""
+    fails_with: str = ""
+    breaks_off: bool = False
+    cut: bool = False
+    usage: tuple[int, int] | None = (3, 4)
+    gate: threading.Event | None = None
+
+
+class TextServer:
+    """Answers requests with replies, in order; ``requests`` has what it was sent."""
+
+    def __init__(self, replies: list[Reply]) -> None:
+        self.replies = list(replies)
+        self.requests: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                outer.paths.append(self.path)
+                outer.requests.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                outer.answer(self, outer.replies.pop(0))
+
+            def log_message(self, *_: Any) -> None: ...
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None: ...
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    content_type = "application/json"
+
+    def answer(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
+        if reply.status != 200:
+            body = json.dumps(self.refusal(reply)).encode()
+            handler.send_response(reply.status)
+            for name, value in self.refusal_headers(reply).items():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
+            return
+        handler.send_response(200)
+        handler.send_header("Content-Type", self.content_type)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        for number, part in enumerate(self.parts(reply)):
+            handler.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            handler.wfile.flush()
+            if number == 1 and reply.gate is not None:
+                reply.gate.wait(30)
+        handler.wfile.write(b"0\r\n\r\n")
+
+    def parts(self, reply: Reply) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def refusal(self, reply: Reply) -> dict[str, Any]:
+        return {"message": reply.error}
+
+    def refusal_headers(self, reply: Reply) -> dict[str, str]:
+        return {"Content-Type": "application/json"}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def frame(headers: dict[str, str], payload: bytes) -> bytes:
+    """One message of an AWS event stream."""
+    head = b"".join(
+        struct.pack("!B", len(name)) + name.encode() + struct.pack("!BH", 7, len(value)) + value.encode()
+        for name, value in headers.items()
+    )
+    prelude = struct.pack("!II", len(head) + len(payload) + 16, len(head))
+    message = prelude + struct.pack("!I", binascii.crc32(prelude)) + head + payload
+    return message + struct.pack("!I", binascii.crc32(message))
+
+
+class BedrockServer(TextServer):
+    content_type = "application/vnd.amazon.eventstream"
+
+    def refusal_headers(self, reply: Reply) -> dict[str, str]:
+        codes = {429: "ThrottlingException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
+        return {"Content-Type": "application/json", "x-amzn-ErrorType": codes.get(reply.status, "ValidationException")}
+
+    def parts(self, reply: Reply) -> Iterator[bytes]:
+        def event(kind: str, **payload: Any) -> bytes:
+            headers = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
+            return frame(headers, json.dumps(payload).encode())
+
+        yield event("messageStart", role="assistant")
+        for piece in reply.text:
+            yield event("contentBlockDelta", contentBlockIndex=0, delta={"text": piece})
+        if reply.text:
+            yield event("contentBlockStop", contentBlockIndex=0)
+        if reply.fails_with:
+            headers = {
+                ":exception-type": reply.fails_with, ":content-type": "application/json", ":message-type": "exception"
+            }  # fmt: skip
+            yield frame(headers, json.dumps({"message": reply.error}).encode())
+            return
+        for index, (call_id, name, pieces) in enumerate(reply.calls, start=1):
+            use = {"toolUseId": call_id, "name": name}
+            yield event("contentBlockStart", contentBlockIndex=index, start={"toolUse": use})
+            for piece in pieces:
+                yield event("contentBlockDelta", contentBlockIndex=index, delta={"toolUse": {"input": piece}})
+            yield event("contentBlockStop", contentBlockIndex=index)
+        if reply.breaks_off:
+            return
+        reason = "max_tokens" if reply.cut else "tool_use" if reply.calls else "end_turn"
+        yield event("messageStop", stopReason=reason)
+        if reply.usage is not None:
+            read, written = reply.usage
+            usage = {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
+            yield event("metadata", usage=usage, metrics={"latencyMs": 1})
+
+
+class ChatServer(TextServer):
+    content_type = "text/event-stream"
+
+    def refusal(self, reply: Reply) -> dict[str, Any]:
+        return {"error": {"message": reply.error, "type": "error", "code": None}}
+
+    def parts(self, reply: Reply) -> Iterator[bytes]:
+        def chunk(delta: dict[str, Any] | None, **more: Any) -> bytes:
+            choices = [] if delta is None else [{"index": 0, "delta": delta, **more}]
+            usage = more.get("usage")
+            body = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}
+            return b"data: " + json.dumps({**body, **({"usage": usage} if usage else {})}).encode() + b"\n\n"
+
+        yield chunk({"role": "assistant", "content": ""})
+        for piece in reply.text:
+            yield chunk({"content": piece})
+        if reply.fails_with:
+            error = {"error": {"message": reply.error, "type": reply.fails_with, "code": None}}
+            yield b"data: " + json.dumps(error).encode() + b"\n\n"
+            return
+        for index, (call_id, name, pieces) in enumerate(reply.calls):
+            function = {"name": name, "arguments": ""}
+            yield chunk({"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]})
+            for piece in pieces:
+                yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+        if reply.breaks_off:
+            return
+        yield chunk({}, finish_reason="length" if reply.cut else "tool_calls" if reply.calls else "stop")
+        if reply.usage is not None:
+            read, written = reply.usage
+            usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+            yield chunk(None, usage=usage)
+        yield b"data: [DONE]\n\n"
