@@ -100,6 +100,45 @@ def test_without_our_extension_the_file_keeps_html_only(notebook: FrontEnd) -> N
     assert notebook.until(saved, "the saved output")[-1] == {"text/plain", "text/html"}
 
 
+FRAME = '''%%async_tool --timeout 600 --retries 2 --backoff 0 --retry-on ConnectionError --milestones quarters
+import pandas as pd
+from backchannel import track
+tried = []
+def train(dataset: str, epochs: int = 20) -> pd.DataFrame:
+    """Train the demand model and return its scores."""
+    tried.append(dataset)
+    if len(tried) < 3:
+        raise ConnectionError("no data")
+    for epoch in track(range(epochs), "epochs"):
+        pass
+    return pd.DataFrame({"epoch": range(epochs), "error": 0.04})
+'''
+
+
+def test_a_frame_is_declared_tried_again_checked_and_shown_as_a_cell_shows_it(reloaded: FrontEnd) -> None:
+    pytest.importorskip("pandas")
+    cell = reloaded.run(FRAME, cell="declares")
+    assert (cell.text, cell.error) == ("", "")
+    done = reloaded.run('task = train("sales"); frame = task.result(20); print(task.attempts, frame.shape)')
+    assert done.text == "3 (20, 2)\n"
+
+    def shown() -> list[str]:
+        return [
+            item["content"]["data"]["text/html"]
+            for item in cell.messages
+            if item["msg_type"] == "display_data" and "dataframe" in item["content"]["data"].get("text/html", "")
+        ]
+
+    assert "0.04" in reloaded.until(shown, "the frame under the board")[0]
+
+
+def test_the_help_of_the_magic_lists_the_options(reloaded: FrontEnd) -> None:
+    reloaded.run("help = get_ipython().object_inspect('%%async_tool')")
+    said = reloaded.run("print(help['docstring'])").text
+    for option in ("--retries", "--on-duplicate", "--runner", "--milestones", "--takes-results"):
+        assert option in said
+
+
 def test_cancel_by_button_number_and_all(notebook: FrontEnd) -> None:
     notebook.run(TRAIN)
     board = notebook.widget("BoardWidget")
@@ -152,7 +191,13 @@ def test_a_bare_function_works_and_what_is_missing_is_said(reloaded: FrontEnd) -
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("--timeout soon", "--timeout"), ("--announce loudly", "when_free"), ("--workers 0", "1 or more"), ("--x", "--x")],
+    [
+        ("--timeout soon", "--timeout must be more than 0 seconds, not 'soon'"),
+        ("--announce loudly", "--announce must be when_free, at_once or never"),
+        ("--workers 0", "--workers must be a whole number, 1 or more"),
+        ("--runner nowhere", "--runner nowhere: "),
+        ("--x", "--x is not known here"),
+    ],
 )
 def test_a_wrong_option_is_said_in_words(reloaded: FrontEnd, line: str, said: str) -> None:
     error = reloaded.run(f"%%async_tool {line}\ndef go(): ...").error

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import keyword
 import os
-import shlex
-from typing import Any, NoReturn
+from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from ..errors import BackchannelError, ToolDefinitionError
-from ..tasks import AsyncTool, AsyncToolManager, Task, async_tool
+from ..tasks import AsyncTool, Task, async_tool
 from ..tools import AgentTool
 from .cell_tool import find_tool
 from .doctor import notices
 from .hub import Hub
+from .magic_line import MagicLine
+from .tool_line import ToolLine
 from .voice import Voice
 
 __all__ = ["BackchannelMagics", "load", "unload"]
@@ -24,30 +23,7 @@ __all__ = ["BackchannelMagics", "load", "unload"]
 _loaded: dict[int, BackchannelMagics] = {}
 
 
-class _Options(argparse.ArgumentParser):
-    """Reads a magic's line; what is wrong with it becomes a UsageError."""
-
-    def __init__(self, magic: str) -> None:
-        super().__init__(prog=magic, add_help=False)
-
-    def read(self, line: str) -> argparse.Namespace:
-        try:
-            return self.parse_args(shlex.split(line))
-        except ValueError as error:
-            self.error(str(error))
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}. {' '.join(self.format_usage().split())}")
-
-
-_TOOL = _Options("%%async_tool")
-_TOOL.add_argument("--name")
-_TOOL.add_argument("--timeout", type=float)
-_TOOL.add_argument("--announce", choices=("when_free", "at_once", "never"), default="when_free")
-_TOOL.add_argument("--workers", type=int)
-_TOOL.add_argument("--confirm", action="store_true")
-_TOOL.add_argument("--result-as")
-_TALK = _Options("%talk")
+_TALK = MagicLine("%talk")
 _TALK.add_argument("agent", nargs="?")
 _TALK.add_argument("--model")
 _TALK.add_argument("--stop", action="store_true")
@@ -87,19 +63,41 @@ class BackchannelMagics(Magics):
         super().__init__(shell)
         self._shell = shell
         self.hub = hub
-        self._managers: dict[tuple[str, int], AsyncToolManager] = {}
         self._seen: dict[str, AgentTool] = {}
 
     @cell_magic
     def async_tool(self, line: str, cell: str) -> None:
         """Turn the cell's function into a tool that runs in the background. Its runs are shown under the cell.
 
-        --name NAME        the name that a model calls; by default the function's
-        --timeout SECONDS  after which a run has failed
-        --announce WHEN    when the voice tells a result: when_free (default), at_once, never
-        --workers N        how many runs of this tool go on at the same time; more of them wait
-        --confirm          a model's call waits for your yes, in the widget or by voice
-        --result-as NAME   a variable of the notebook that gets the result of each run that is done
+        How it runs:
+        --timeout SECONDS      after which a run has failed, all attempts together
+        --retries N            how often it is run again after an error
+        --retry-on ERRORS      after which errors, as in OSError,requests.Timeout; by default after any
+        --backoff SECONDS      longest pause before the first further attempt, doubled each time (1)
+        --limit N              how many runs of this tool may go on at a time; more of them wait
+        --workers N            the same, in threads of its own, however busy those of other tools are
+        --priority N           higher starts first (0)
+        --runner WHERE         thread, coroutine, process, dask, the address of a Dask scheduler, or a variable that
+                               holds a Dask client or an executor
+        --manager NAME         a variable that holds an AsyncToolManager
+
+        What a call does:
+        --on-duplicate WHAT    while the same call is under way: start_another (default), reuse, refuse or replace
+        --after TASKS          numbers, or variables that hold tasks, which must be done first, as in 3,load
+        --takes-results        a model may give the result of another task as an argument
+        --deferred             the value comes from elsewhere later: return Deferred()
+        --grace SECONDS        how long a model's call waits for a quick result before it is acknowledged
+
+        What is told:
+        --announce WHEN        when a conversation tells a result: when_free (default), at_once or never
+        --milestones WHEN      when the voice says how far a run is: quarters, or every so many seconds
+        --summarize FUNCTION   makes of the result what a model and the board are told of it
+        --result-as NAME       a variable of the notebook that gets the result of each run that is done
+
+        What a model sees:
+        --name NAME            what it calls the tool; by default the function's name
+        --confirm [QUESTION]   its calls wait for your yes, in the widget or by voice, as in "Delete {path}?"
+        --context [PARAMETER]  the function's parameter that gets the ToolContext (tool_context)
         """
         try:
             tool = self._declare(line, cell)
@@ -113,12 +111,8 @@ class BackchannelMagics(Magics):
 
     def _declare(self, line: str, cell: str) -> AsyncTool:
         """Run the cell and make its function a tool; on a failure nothing has changed."""
-        options = _TOOL.read(line)
-        if options.workers is not None and options.workers < 1:
-            raise UsageError(f"%%async_tool: --workers must be 1 or more, not {options.workers}.")
-        variable = options.result_as
-        if variable is not None and (not variable.isidentifier() or keyword.iskeyword(variable)):
-            raise UsageError(f"%%async_tool: --result-as {variable!r:.60} cannot be the name of a variable.")
+        said = ToolLine(line)
+        variable = said.result_as
         try:
             found = find_tool(self._shell.transform_cell(cell))
         except ToolDefinitionError as error:
@@ -137,13 +131,16 @@ class BackchannelMagics(Magics):
             _restore(names, found.name, before)
             raise UsageError(f"%%async_tool: the cell failed; {_kept(before)}")
         try:
-            tool = self._tool(names[found.name], options)
+            tool, notes = self._tool(names[found.name], said)
+        except UsageError:
+            _restore(names, found.name, before)
+            raise
         except (BackchannelError, ValueError, TypeError) as error:
             _restore(names, found.name, before)
-            raise UsageError(f"%%async_tool: {error} {_kept(before)}") from None
+            raise UsageError(f"%%async_tool: {str(error).rstrip('.')}; {_kept(before)}") from None
         names[found.name] = self._seen[tool.tool_name] = tool
         self.hub.name_results(tool.tool_name, variable)
-        for notice in found.notices:
+        for notice in (*found.notices, *notes):
             print(f"Note: {notice}")  # noqa: T201
         return tool
 
@@ -223,18 +220,12 @@ class BackchannelMagics(Magics):
         names = dict(self._shell.user_ns)
         return [value for name, value in names.items() if isinstance(value, AgentTool) and not name.startswith("_")]
 
-    def _tool(self, function: Any, options: Any) -> AsyncTool:
-        if isinstance(function, AsyncTool):
-            return function
-        name = options.name or function.__name__
-        settings: dict[str, Any] = {"name": name, "announce": options.announce, "confirm": options.confirm}
-        if options.timeout is not None:
-            settings["timeout"] = options.timeout
-        if options.workers is not None:
-            key = (name, options.workers)
-            settings["manager"] = self._managers.setdefault(key, AsyncToolManager(max_workers=options.workers))
-        tool: AsyncTool = async_tool(**settings)(function)
-        return tool
+    def _tool(self, function: Any, said: ToolLine) -> tuple[AsyncTool, list[str]]:
+        declared = isinstance(function, AsyncTool)
+        options, notes = said.options(function.fn if declared else function, self._shell.user_ns)
+        if not declared:
+            function = async_tool(**options)(function)
+        return (function.options(**options) if declared and options else function), notes
 
     def _agent(self, expression: str) -> Any:
         try:
