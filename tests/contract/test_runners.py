@@ -210,12 +210,6 @@ class Scene:
         self.manager.subscribe(lambda task, kind: self.started.release(), ["started"])
         self.gates: list[Gate] = []
 
-    def needs(self, **abilities: bool) -> None:
-        """Skip the test where the runner does not claim these."""
-        for name, wanted in abilities.items():
-            if getattr(self.kind, name) is not wanted:
-                pytest.skip(f"{self.kind.name}: {name} is {not wanted}")
-
     def gate(self) -> Gate:
         gate = Gate()
         self.gates.append(gate)
@@ -240,14 +234,24 @@ def end_of_all() -> Iterator[None]:
         kind.end()
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test over the runners that can do what it needs."""
+    marker = metafunc.definition.get_closest_marker("needs")
+    needs = marker.kwargs if marker is not None else {}
+    kinds = [kind for kind in KINDS if all(getattr(kind, name) is wanted for name, wanted in needs.items())]
+    for name in ("scene", "narrow"):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, kinds, ids=lambda kind: kind.name, indirect=True)
+
+
+@pytest.fixture
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     made = Scene(request.param, Notes(tmp_path / "notes"))
     yield made
     made.end()
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture
 def narrow(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     """With one place only."""
     made = Scene(request.param, Notes(tmp_path / "notes"), places=1)
@@ -308,8 +312,8 @@ def test_a_value_that_cannot_be_printed_is_still_a_value(scene: Scene) -> None:
     assert "Unprintable" in task.snapshot()["text"]
 
 
+@pytest.mark.needs(tells=True)
 def test_a_body_says_how_far_it_is(scene: Scene) -> None:
-    scene.needs(tells=True)
     gate, told = scene.gate(), threading.Event()
     scene.manager.subscribe(lambda task, kind: told.set(), ["progressed"])
     task = scene.start(scene.body(lambda: progress(3, 12, "quarters"), gate))
@@ -319,8 +323,8 @@ def test_a_body_says_how_far_it_is(scene: Scene) -> None:
     assert task.progress[:4] == (3, 12, "quarters", 0.25)
 
 
+@pytest.mark.needs(is_here=True)
 def test_a_body_knows_its_task_and_runs_in_the_context_of_its_caller(scene: Scene) -> None:
-    scene.needs(is_here=True)
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
     variable.set("of the caller")
     task = scene.start(scene.body(lambda: (current_task(), variable.get())))
@@ -338,8 +342,8 @@ def test_a_body_knows_its_task_wherever_it_runs(scene: Scene) -> None:
     assert task.result(WAIT) == (task.id, task.number, "the run", "running", False)
 
 
+@pytest.mark.needs(tells=True)
 def test_what_a_body_prints_and_logs_goes_to_its_log(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
-    scene.needs(tells=True)
 
     def say() -> None:
         print("printed")
@@ -354,8 +358,8 @@ def test_what_a_body_prints_and_logs_goes_to_its_log(scene: Scene, capfd: pytest
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.needs(tells=True)
 def test_tqdm_in_a_body_drives_the_bar(scene: Scene) -> None:
-    scene.needs(tells=True)
 
     def go_through() -> None:
         for _ in tqdm.tqdm(range(7), desc="epochs"):
@@ -398,8 +402,8 @@ def test_a_running_task_is_cancelled_at_once_and_its_value_is_dropped(scene: Sce
     assert [result.task_id for result in scene.told] == [task.id]
 
 
+@pytest.mark.needs(tells=True)
 def test_a_cancelled_body_learns_of_it(scene: Scene) -> None:
-    scene.needs(tells=True)
     gate, ended, notes = scene.gate(), scene.gate(), scene.notes
     if isinstance(scene.manager.runner, ProcessRunner):
         scene.manager.runner.grace_s = WAIT
@@ -440,8 +444,8 @@ def test_a_task_that_runs_too_long_is_timed_out_and_its_value_is_dropped(scene: 
     assert (task.status, task.value) == ("timed_out", None)
 
 
+@pytest.mark.needs(frees=True)
 def test_the_time_spent_waiting_for_a_place_does_not_count(narrow: Scene) -> None:
-    narrow.needs(frees=True)
     gate = narrow.gate()
     first = narrow.start(narrow.body(lambda: None, gate), timeout=0.05)
     second = narrow.start(narrow.body(lambda: "in time"), timeout=60.0)
@@ -450,8 +454,8 @@ def test_the_time_spent_waiting_for_a_place_does_not_count(narrow: Scene) -> Non
     assert second.result(WAIT) == "in time"
 
 
+@pytest.mark.needs(frees=True)
 def test_a_stuck_body_gives_its_place_away_when_it_is_cancelled(narrow: Scene) -> None:
-    narrow.needs(frees=True)
     gate = narrow.gate()
     stuck = narrow.start(narrow.body(lambda: None, gate))
     assert gate.reached.wait(WAIT)
@@ -481,8 +485,8 @@ def test_text_that_a_generator_yields_goes_to_the_log_and_the_last_value_is_the_
     assert scene.start(scene.kind.generator()).result(WAIT) is None
 
 
+@pytest.mark.needs(tells=True)
 def test_a_generator_that_was_cancelled_ends_at_its_next_step(scene: Scene) -> None:
-    scene.needs(tells=True)
     gate, notes = scene.gate(), scene.notes
 
     def plain() -> Iterator[str]:
