@@ -17,6 +17,7 @@ from ..errors import (
 from ..events import ToolResultEvent
 from ..messages import ToolSpec, ToolUse
 from ..tools.confirmation import check_confirm
+from ..tools.docstring import with_notice
 from ..tools.hints import hints_of
 from ..tools.schema import FunctionSchema
 from ..tools.tool import AgentTool, FunctionTool, error_event, injected_names, result_of, surroundings
@@ -75,8 +76,9 @@ class AsyncTool(AgentTool):
     Called by hand it checks the arguments, starts the task and returns it; ``fn`` is the plain function.
 
     Args:
-        function: Plain function (run in a thread), coroutine function or generator; text that a generator yields
-            goes to the task's log, and its last value or what it returns is the result.
+        function: Plain function (run in a thread), coroutine function or generator. Text that a generator yields
+            goes to the task's log; a `Progress`, or a dict of ``done`` and ``total`` or ``fraction``, and ``message``,
+            to its bar. What it returns, or else its last value that is no report, is the result.
         manager: Runs the tasks; None for the default manager at the time of the call.
         name, description, input_schema, context, confirm: As for `backchannel.tools.FunctionTool`. A call by hand
             is not asked about.
@@ -135,6 +137,8 @@ class AsyncTool(AgentTool):
         if isinstance(function, (AsyncTool, FunctionTool)):
             confirm = function.confirm if confirm is False else confirm
             function = function.fn
+        if isinstance(function, classmethod):
+            raise ToolDefinitionError("@classmethod must stand above @async_tool: the tool is the class's")
         if not callable(function):
             raise ToolDefinitionError(f"{function!r:.100} cannot become a tool: it is not a function")
         self.schema = FunctionSchema(
@@ -198,6 +202,8 @@ class AsyncTool(AgentTool):
         # Arguments are given by name; only positional-only parameters need a detour.
         self._body = function if self.schema.by_name else functools.partial(_call, self.schema, function)
         functools.update_wrapper(self, function)
+        # For frameworks that make a tool of their own of it.
+        self.__doc__ = with_notice(function.__doc__, _NOTICE)
         self.confirm = check_confirm(confirm, self.schema)
 
     @property

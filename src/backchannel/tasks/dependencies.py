@@ -44,7 +44,7 @@ def all_of(after: After | None, lookup: Lookup) -> list[Task]:
     """Return the tasks that ``after`` names."""
     if after is None:
         return []
-    several = [after] if isinstance(after, (Task, str, int)) else after
+    several = after if isinstance(after, Iterable) and not isinstance(after, str) else [after]
     return [lookup(which) for which in several]
 
 

@@ -57,8 +57,9 @@ class Effects:
 class Engine:
     """Moves tasks through their lives. From any thread."""
 
+    on_complete: Callable[[AsyncTaskResult], object] | None = None
+
     def __init__(self, max_running: int | None, max_queued: int | None, clock: Callable[[], float]) -> None:
-        self.on_complete: Callable[[AsyncTaskResult], object] | None = None
         self.clock = clock
         # Reentrant: a finalizer that the garbage collector runs here may come back to this manager.
         self.lock = threading.RLock()
@@ -274,8 +275,7 @@ class Engine:
             for callback in callbacks:
                 self._guarded(callback, "a callback", task)
             self.tell(task, "finished")
-            if self.on_complete is not None:
-                complete = self.on_complete
+            if (complete := self.on_complete) is not None:
                 self._guarded(lambda: complete(self._result(task)), "on_complete", task)
         finally:
             with self.lock:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import TaskCancelledError, TaskRefusedError
 from .admission import Ticket
 from .capture import inside
+from .progress import Progress, yielded
 
 if TYPE_CHECKING:
     from .runners.runner import Runner
@@ -118,7 +119,10 @@ class TaskJob:
             value: Any = self.function(**self.arguments)
             if inspect.isasyncgen(value):
                 return await self._drive_async(cast("AsyncGenerator[Any, None]", value))
-            return await value
+            value = await value
+            while inspect.iscoroutine(value):
+                value = await value
+            return value
 
     def returned(self, value: Any) -> None:
         self.task.manager.returned(self, value)
@@ -130,7 +134,7 @@ class TaskJob:
         last = None
         try:
             while True:
-                last = self._keep(next(values))
+                last = self._keep(next(values), last)
         except StopIteration as end:
             return last if end.value is None else end.value
         finally:
@@ -140,15 +144,20 @@ class TaskJob:
         last = None
         try:
             async for item in values:
-                last = self._keep(item)
+                last = self._keep(item, last)
         finally:
             await values.aclose()
         return last
 
-    def _keep(self, item: Any) -> Any:
-        task = self.task
-        if isinstance(item, str):
+    def _keep(self, item: Any, last: Any) -> Any:
+        """Take what a generator yielded; returns what would be its result if that was all."""
+        task, step = self.task, yielded(item)
+        if step is not None:
+            task.report(step.done, step.total, step.message or None)
+        elif isinstance(item, str):
             task.log(item)
         if task.done():
             raise TaskCancelledError(f"Task {task.number}, {task.label}, was to end: {task.status}.")
-        return item
+        # Where nothing else was yielded, a dict that looks like a report may well be the result.
+        is_result = step is None or not (isinstance(item, Progress) or (last is not None and yielded(last) is None))
+        return item if is_result else last

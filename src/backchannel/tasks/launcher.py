@@ -182,7 +182,9 @@ class Launcher(Engine):
         return None
 
     def _known(self, which: Task | str | int) -> Task:
-        task = which if isinstance(which, Task) else self.store.find(which)
+        if isinstance(which, Task):
+            return which
+        task = self.store.find(which) if isinstance(which, (str, int)) else None
         if task is None:
             raise TaskRefusedError(f"There is no task {which!r:.60}, so none can wait for it.")
         return task

@@ -42,7 +42,8 @@ class AsyncToolManager(Launcher):
     Args:
         max_workers: Plain functions that run at a time; the others wait, higher priority first, then first come first
             served.
-        on_complete: Called with the `AsyncTaskResult` of every task, in the thread where it ended.
+        on_complete: Called with the `AsyncTaskResult` of every task, in the thread where it ended. May be set later,
+            and a subclass may have it as a method.
         max_coroutines: The same bound for ``async def``; None for none.
         max_running: Bound for all tasks together, wherever they run; None for none.
         max_queued: How many tasks may wait; further ones are refused. None for any number. Attempts after the first
@@ -81,7 +82,8 @@ class AsyncToolManager(Launcher):
         if not 0 <= grace_s < math.inf:
             raise ValueError(f"AsyncToolManager: grace_s must be 0 seconds or more, not {grace_s!r}")
         super().__init__(max_workers, max_coroutines, max_running, max_queued, runner, clock)
-        self.on_complete = on_complete
+        if on_complete is not None:
+            self.on_complete = on_complete
         self.grace_s = grace_s
 
     # Starting

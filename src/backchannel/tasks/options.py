@@ -15,7 +15,7 @@ __all__ = ["GRACE_S", "Announce", "TaskOptions"]
 
 Announce: TypeAlias = Literal["when_free", "at_once", "never"]
 
-GRACE_S = 0.1
+GRACE_S = 0.25
 """How long a model's call waits for a quick result before it is acknowledged, seconds."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+import numbers
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from ..errors import TaskCancelledError
@@ -12,7 +13,7 @@ from ..errors import TaskCancelledError
 if TYPE_CHECKING:
     from .task import Task
 
-__all__ = ["Bar", "Progress", "Track", "cancelled", "current_task", "progress", "running_task", "track"]
+__all__ = ["Bar", "Progress", "Track", "cancelled", "current_task", "progress", "running_task", "track", "yielded"]
 
 T = TypeVar("T")
 
@@ -69,6 +70,34 @@ def _number(value: Any) -> float | None:
     if not math.isfinite(number):
         return None
     return int(number) if number.is_integer() else number
+
+
+_REPORT = frozenset({"done", "total", "message", "fraction"})
+
+
+def yielded(item: Any) -> Progress | None:
+    """Return the report that a generator's value is, or None.
+
+    It is one if it is a `Progress`, or a mapping of what that has: ``done`` with ``total``, ``fraction``, ``message``.
+    """
+    if isinstance(item, Progress):
+        said: Mapping[str, Any] = item._asdict()
+    elif isinstance(item, Mapping) and item and _REPORT.issuperset(item):
+        said = item
+    else:
+        return None
+    done, total, message, fraction = (said.get(name) for name in ("done", "total", "message", "fraction"))
+    if not all(value is None or _is_real(value) for value in (done, total, fraction)):
+        return None
+    if not isinstance(message, str | None):
+        return None
+    if done is None and fraction is not None:
+        done, total = fraction, 1
+    return Progress(_number(done), _number(total), message or "")
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 @overload

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Retry:
 
     Args:
         retries: Further attempts after the first.
-        retry_on: Exceptions after which there is one: classes, or names of classes, those of base classes included.
+        retry_on: Exceptions after which there is one: classes, or names of classes, alone or with their module, those
+            of base classes included.
         backoff_s: Longest pause before the first further attempt, seconds; it doubles with each, up to a minute.
     """
 
@@ -33,8 +35,9 @@ class Retry:
         """Whether there is a further attempt after that many failures, of which ``error`` is the last."""
         if failures > self.retries:
             return False
-        names = {kind.__name__ for kind in type(error).__mro__}
-        return any(kind in names if isinstance(kind, str) else isinstance(error, kind) for kind in self.retry_on)
+        return any(
+            _is_called(error, kind) if isinstance(kind, str) else isinstance(error, kind) for kind in self.retry_on
+        )
 
     def pause_s(self, failures: int, chance: float) -> float:
         """Return the pause before the next attempt, seconds; ``chance`` is from 0 to 1 ("full jitter")."""
@@ -60,6 +63,13 @@ def as_tuple(retry_on: Any) -> tuple[Any, ...]:
     if isinstance(retry_on, (list, tuple, set, frozenset)):
         return tuple(retry_on)
     return (retry_on,)
+
+
+def _is_called(error: BaseException, name: str) -> bool:
+    kinds = type(error).__mro__
+    # Some of Python's own go by several names: IOError is OSError.
+    same = getattr(builtins, name.removeprefix("builtins."), None)
+    return same in kinds or any(name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}") for kind in kinds)
 
 
 def _is_exception(kind: Any) -> bool:

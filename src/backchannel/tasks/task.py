@@ -467,7 +467,7 @@ class Task:
         return said if said.startswith(name) else cut(f"{name}: {said}", limit)
 
     def _said(self, what: str) -> str:
-        return f"Task {self.number}, {self.label}, {what}."
+        return f"Task {self.number}, {self.label}, {what.removesuffix('.')}."
 
     def _ending(self) -> str:
         reason = self.life.reason

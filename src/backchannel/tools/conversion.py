@@ -25,6 +25,7 @@ __all__ = [
     "choice",
     "either",
     "integer",
+    "made_by",
     "mapping",
     "null",
     "number",
@@ -326,6 +327,31 @@ def parsed(schema: dict[str, Any], expected: str, parse: Callable[[str], Any], k
         return _unfit(value, where, faults, expected)
 
     return Conversion(schema, read)
+
+
+def made_by(schema: dict[str, Any], make: Callable[[Any], Any], kind: type[Any]) -> Conversion:
+    """An object that ``make`` checks and turns into a ``kind``; an instance of ``kind`` stays as it is."""
+
+    def read(value: Any, where: str, faults: list[str], exact: bool) -> Any:
+        if isinstance(value, kind):
+            return value
+        value = _json_of(value, dict, exact)
+        if not isinstance(value, Mapping):
+            return _unfit(value, where, faults, "an object")
+        try:
+            return make(value)
+        except Exception as error:  # noqa: BLE001 - its own checks may raise anything
+            faults.extend(_what_is_wrong(error, where) or [f"{where}: {shown(value)} was refused ({error})"])
+            return UNFIT
+
+    return Conversion(schema, read)
+
+
+def _what_is_wrong(error: Exception, where: str) -> list[str]:
+    """Return what an error of pydantic says of each value; nothing for other errors."""
+    errors = getattr(error, "errors", None)
+    found = errors() if callable(errors) else []
+    return [f"{'.'.join([where, *map(str, entry['loc'])])}: {entry['msg']}" for entry in found]
 
 
 def _built(build: Callable[[Any], Any], parts: Any, value: Any, where: str, faults: list[str]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["Docstring", "parse"]
+__all__ = ["Docstring", "parse", "with_notice"]
 
 _PARAMETERS = frozenset({"args", "arguments", "parameters", "params", "other", "keyword", "keywords"})
 _RESULTS = frozenset({"returns", "return", "yields", "yield", "receives", "raises", "raise", "warns", "warnings"})
@@ -44,16 +44,14 @@ def parse(text: str | None) -> Docstring:
     index = 0
     while index < len(lines):
         line = lines[index]
-        underlined = index + 1 < len(lines) and re.fullmatch(r"\s*-{3,}\s*", lines[index + 1]) is not None
-        google = _GOOGLE_HEADER.match(line)
-        name = (google["name"] if google else line.strip() if underlined else "").split(" ")[0].casefold()
+        name, underlined = _header(lines, index)
         if name in _SECTIONS:
             _finish(read, section, parameters)
             section, read = [], (_read_numpy if underlined else _read_google) if name in _PARAMETERS else None
             current = section
             index += 2 if underlined else 1
             continue
-        if _SPHINX_PARAMETER.match(line) or _SPHINX_OTHER.match(line):
+        if _is_field(line):
             _finish(read, section, parameters)
             section, read = [line], _read_sphinx
             current = section
@@ -62,6 +60,26 @@ def parse(text: str | None) -> Docstring:
         index += 1
     _finish(read, section, parameters)
     return Docstring(_paragraphs(description), parameters)
+
+
+def with_notice(text: str | None, notice: str) -> str:
+    """Return a docstring with a further paragraph after its description, before its sections."""
+    lines = inspect.cleandoc(text or "").splitlines()
+    found = (at for at, line in enumerate(lines) if _header(lines, at)[0] in _SECTIONS or _is_field(line))
+    at = next(found, len(lines))
+    return "\n\n".join(part for part in (_paragraphs(lines[:at]), notice, _paragraphs(lines[at:])) if part)
+
+
+def _header(lines: list[str], index: int) -> tuple[str, bool]:
+    """Return the name of the section that a line may begin, or "", and whether it is underlined."""
+    line = lines[index]
+    underlined = index + 1 < len(lines) and re.fullmatch(r"\s*-{3,}\s*", lines[index + 1]) is not None
+    google = _GOOGLE_HEADER.match(line)
+    return (google["name"] if google else line.strip() if underlined else "").split(" ")[0].casefold(), underlined
+
+
+def _is_field(line: str) -> bool:
+    return bool(_SPHINX_PARAMETER.match(line) or _SPHINX_OTHER.match(line))
 
 
 def _finish(read: _Reader | None, section: list[str], parameters: dict[str, str]) -> None:

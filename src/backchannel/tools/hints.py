@@ -179,7 +179,30 @@ def _class(kind: type[Any], building: dict[type[Any], list[Conversion]]) -> Conv
         return conversion.parsed({"type": "string", "format": "path"}, "a path", build, pathlib.PurePath)
     if dataclasses.is_dataclass(kind) or typing.is_typeddict(kind):
         return _recursive(kind, building)
+    if callable(getattr(kind, "model_validate", None)) and callable(getattr(kind, "model_json_schema", None)):
+        return _model(kind)
     return conversion.anything
+
+
+def _model(kind: Any) -> Conversion:
+    """A model of pydantic, known by what it can do: it checks its values itself."""
+    whole = kind.model_json_schema()
+    schema = _without_references({name: part for name, part in whole.items() if name != "$defs"}, whole, ())
+    return conversion.made_by(schema, kind.model_validate, kind)
+
+
+def _without_references(part: Any, whole: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
+    """Return a part of a schema with what it refers to in place; what holds itself is any object there."""
+    if isinstance(part, list):
+        return [_without_references(item, whole, inside) for item in part]
+    if not isinstance(part, dict):
+        return part
+    name = str(part.get("$ref", "")).removeprefix("#/$defs/")
+    if not name:
+        return {key: _without_references(item, whole, inside) for key, item in part.items()}
+    if name in inside:
+        return {"type": "object"}
+    return _without_references(whole.get("$defs", {}).get(name, {}), whole, (*inside, name))
 
 
 def _recursive(kind: type[Any], building: dict[type[Any], list[Conversion]]) -> Conversion:

@@ -112,7 +112,7 @@ class FunctionSchema:
         except (ValueError, TypeError) as error:
             raise ToolDefinitionError(f"tool {self.name!r}: its function has no signature to read ({error})") from None
         written = function.func if isinstance(function, functools.partial) else function
-        said = docstring.parse(inspect.getdoc(written))
+        said = docstring.parse(_doc(written))
         self.description = said.description if description is None else description
         self._injected = frozenset(injected) & frozenset(self.signature.parameters)
         self._parameters = [
@@ -230,6 +230,20 @@ class FunctionSchema:
             except (TypeError, ValueError):
                 pass  # a default that is not JSON is the function's own business
         return schema
+
+
+def _doc(function: Callable[..., Any]) -> str | None:
+    """Return the docstring, for a method without one that of the base class's, as `inspect.getdoc` does.
+
+    That one looks the method up by its name, and with a tool in its place would never come to an end.
+    """
+    own = getattr(function, "__doc__", None)
+    if isinstance(own, str) or not inspect.ismethod(function):
+        return inspect.getdoc(function)
+    kind = function.__self__ if isinstance(function.__self__, type) else type(function.__self__)
+    written = (vars(base).get(function.__name__) for base in kind.__mro__)
+    texts = (getattr(getattr(entry, "fn", entry), "__doc__", None) for entry in written)
+    return next((inspect.cleandoc(text) for text in texts if isinstance(text, str)), None)
 
 
 def _or_none(inner: Conversion) -> Callable[..., Any]:

@@ -80,7 +80,7 @@ def test_the_plain_function_stays_within_reach(manager: AsyncToolManager) -> Non
     made = async_tool(manager)(train)
     assert made.fn("sales", epochs=1) == "sales 1"
     assert made.__name__ == "train"
-    assert made.__doc__ == train.__doc__
+    assert made.fn.__doc__ == train.__doc__
     assert inspect.signature(made) == inspect.signature(train)
     assert async_tool(made).fn is train
     assert async_tool(tool(train)).fn is train
@@ -212,6 +212,49 @@ def test_positional_only_parameters_and_methods_work(manager: AsyncToolManager) 
             return self.factor * a * b
 
     assert Lab().times(2, b="5").result(WAIT) == 30
+
+
+def test_a_class_has_tools_of_its_own(manager: AsyncToolManager) -> None:
+    class Lab:
+        @classmethod
+        @async_tool(manager)
+        def which(cls, a: int) -> str:
+            return f"{cls.__name__} {a}"
+
+    class Cellar(Lab):
+        @async_tool(manager)
+        def rows(self) -> int:
+            return 3
+
+    assert Lab.which(1).result(WAIT) == "Lab 1"
+    assert Cellar.which(2).result(WAIT) == "Cellar 2"
+    assert Cellar().rows().result(WAIT) == 3
+    with pytest.raises(ToolDefinitionError, match="@classmethod must stand above @async_tool"):
+        async_tool(manager)(classmethod(lambda cls: cls))  # type: ignore[arg-type]
+
+
+def test_the_docstring_says_that_the_result_comes_later() -> None:
+    made = async_tool(train)
+    assert str(made.__doc__).startswith("Train the model.\n\nThis tool works in the background.")
+    assert str(made.__doc__).endswith("Args:\n    dataset: Which data.")
+    assert "background" not in str(made.fn.__doc__)
+    assert async_tool(made).tool_spec == made.tool_spec
+
+
+def test_a_method_without_a_docstring_has_that_of_the_base_class() -> None:
+    class Lab:
+        @async_tool
+        def rows(self) -> int:
+            """Count the rows."""
+            return 1
+
+    class Cellar(Lab):
+        @async_tool
+        def rows(self) -> int:
+            return 3
+
+    assert Cellar().rows.tool_spec["description"].startswith("Count the rows.\n\nThis tool works")
+    assert Cellar().rows.tool_spec["description"].count("This tool works") == 1
 
 
 def test_options_reach_the_task(manager: AsyncToolManager) -> None:

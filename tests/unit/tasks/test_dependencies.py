@@ -120,6 +120,9 @@ def test_thousands_that_wait_for_one_start_when_it_is_done():
 def test_an_unknown_task_is_named(manager: AsyncToolManager):
     with pytest.raises(TaskRefusedError, match="There is no task 'beef'"):
         manager.start("second", lambda: 1, {}, after="beef")
+    for wrong in (2.5, [None], b"beef"):
+        with pytest.raises(TaskRefusedError, match="There is no task"):
+            manager.start("second", lambda: 1, {}, after=wrong)  # type: ignore[arg-type]
     assert manager.tasks == []
 
 

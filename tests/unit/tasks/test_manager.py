@@ -58,6 +58,18 @@ def test_a_failure_is_told_with_its_error() -> None:
     assert isinstance(told[0].error, ZeroDivisionError)
 
 
+def test_a_subclass_may_have_the_callback_as_a_method() -> None:
+    told: list[Any] = []
+
+    class Manager(AsyncToolManager):
+        def on_complete(self, result: AsyncTaskResult) -> None:
+            told.append(result.result)
+
+    with Manager(max_workers=1) as manager:
+        manager.submit("add", lambda: 4)
+    assert told == [4]
+
+
 def test_a_callback_that_raises_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     finished: list[Task] = []
 

@@ -219,3 +219,28 @@ def test_there_are_as_many_further_attempts_as_asked_for(retries: int, failures:
     assert retry_fault(retries, Exception, 1) is None
     assert Retry(retries).applies(OSError(), failures) == (failures <= retries)
     assert not Retry(retries).applies(KeyboardInterrupt(), failures)
+
+
+@pytest.mark.parametrize(
+    ("name", "applies"),
+    [
+        ("ConnectionResetError", True),
+        ("OSError", True),
+        ("IOError", True),
+        ("builtins.OSError", True),
+        ("EnvironmentError", True),
+        ("socket.timeout", False),
+        ("backchannel.errors.TaskFailedError", False),
+        ("Exception", True),
+        ("ValueError", False),
+        ("print", False),
+        ("", False),
+    ],
+)
+def test_an_error_goes_by_all_its_names(name: str, applies: bool):
+    assert Retry(1, (name,)).applies(ConnectionResetError("gone"), 1) is applies
+
+
+def test_an_error_of_a_module_goes_by_its_full_name():
+    assert Retry(1, ("backchannel.errors.TaskFailedError",)).applies(TaskFailedError("no"), 1)
+    assert not Retry(1, ("errors.TaskFailedError",)).applies(TaskFailedError("no"), 1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.tools.docstring import parse
+from backchannel.tools.docstring import parse, with_notice
 
 GOOGLE = """Train a model.
 
@@ -88,3 +88,17 @@ def test_any_text_can_be_taken_apart(text: str) -> None:
     said = parse(text)
     assert isinstance(said.description, str)
     assert all(said.parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "Beware."),
+        ("Train.", "Train.\n\nBeware."),
+        ("Train.\n\n    All.\n\n    Args:\n        a: One.\n", "Train.\n\nAll.\n\nBeware.\n\nArgs:\n    a: One."),
+        ("Train.\n\nParameters\n----------\na : int", "Train.\n\nBeware.\n\nParameters\n----------\na : int"),
+        ("Train.\n\n:param a: One.", "Train.\n\nBeware.\n\n:param a: One."),
+    ],
+)
+def test_a_notice_stands_between_the_description_and_the_sections(text: str | None, expected: str) -> None:
+    assert with_notice(text, "Beware.") == expected

@@ -396,3 +396,23 @@ def test_a_written_schema_and_the_type_hint_agree(value: Any) -> None:
         except ToolArgumentsError:
             answers.append("refused")
     assert answers[0] == answers[1]
+
+
+def test_a_model_of_pydantic_is_checked_and_made_by_itself() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    part = pydantic.create_model("Part", size=(int, ...))
+    order = pydantic.create_model("Order", item=(str, ...), parts=(list[part], []), within=("Order | None", None))
+    order.model_rebuild(_types_namespace={"Order": order})
+
+    written, schema = schema_for(order | None)
+    assert "$ref" not in str(written)
+    assert {"item", "parts", "within"} == set(written["anyOf"][0]["properties"])
+    found = schema.check({"value": {"item": "box", "parts": [{"size": "3"}], "within": {"item": "bag"}}})["value"]
+    assert found == order(item="box", parts=[part(size=3)], within=order(item="bag"))
+    assert schema.check({"value": found})["value"] is found
+    assert schema.check({"value": None})["value"] is None
+    with pytest.raises(ToolArgumentsError, match=r"value\.parts\.0\.size: Input should be a valid integer"):
+        schema_for(order)[1].check({"value": {"item": "box", "parts": [{"size": "much"}]}})
+    with pytest.raises(ToolArgumentsError, match="value: expected an object, got 5"):
+        schema_for(order)[1].check({"value": 5})

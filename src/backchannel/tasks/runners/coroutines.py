@@ -115,8 +115,6 @@ class CoroutineRunner:
                 value = await job.coroutine()
             except (asyncio.CancelledError, GeneratorExit) as error:
                 job.raised(error, stopped=True)
-                if isinstance(error, GeneratorExit):
-                    raise
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this task and not the loop
                 job.raised(error)
             else:
