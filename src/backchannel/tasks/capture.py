@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -139,13 +140,13 @@ class _Stream:
     """Stands in for ``sys.stdout`` or ``sys.stderr``; for all but bodies of tasks it is the stream that it replaced."""
 
     def __init__(self, name: str, target: Any) -> None:
-        self._name = name
+        self.which = name
         self.target = target
 
     def write(self, text: str) -> int:
         output = _current()
         if output is not None and isinstance(text, str):
-            output.write(self._name, text)
+            output.write(self.which, text)
             return len(text)
         return len(text) if self.target is None else self.target.write(text)
 
@@ -164,7 +165,7 @@ class _Stream:
         return getattr(self.target, name)
 
     def __repr__(self) -> str:
-        return f"<{self._name} while tasks run: {self.target!r}>"
+        return f"<{self.which} while tasks run: {self.target!r}>"
 
 
 class _Hooks:
@@ -174,6 +175,8 @@ class _Hooks:
         self._lock = threading.RLock()
         self._bodies = 0
         self._undo: list[tuple[Any, str, Any, Any]] = []
+        # print() holds no reference to the stream it writes to: one that is taken away must live on for a while.
+        self._streams: deque[_Stream] = deque(maxlen=8)
 
     def enter(self) -> None:
         with self._lock:
@@ -182,7 +185,7 @@ class _Hooks:
             for name in ("stdout", "stderr"):
                 stream = getattr(sys, name)
                 if not isinstance(stream, _Stream):
-                    self._put(sys, name, _Stream(name, stream))
+                    self._put(sys, name, self._stream(name, stream))
             if self._bodies == 1:
                 self._put(threading.Thread, "start", _wrap_start(threading.Thread.start))
                 pool = concurrent.futures.ThreadPoolExecutor
@@ -201,6 +204,14 @@ class _Hooks:
                 if getattr(owner, name) is ours:
                     setattr(owner, name, before)
             tqdm_hook.remove()
+
+    def _stream(self, name: str, target: Any) -> _Stream:
+        for stream in self._streams:
+            if stream.which == name and stream.target is target:
+                return stream
+        made = _Stream(name, target)
+        self._streams.append(made)
+        return made
 
     def _put(self, owner: Any, name: str, ours: Any) -> None:
         self._undo.append((owner, name, getattr(owner, name), ours))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
+import gc
 import io
 import logging
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -161,6 +164,34 @@ def test_a_stream_that_replaced_ours_is_not_lost() -> None:
         assert sys.stdout is theirs
     finally:
         sys.stdout = before
+
+
+def test_a_print_that_is_under_way_when_the_last_body_ends_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = inside(bare_task())
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            if text == "one":
+                body.__exit__(None, None, None)
+            return super().write(text)
+
+    slow = Slow()
+    monkeypatch.setattr(sys, "stdout", slow)
+    contextvars.copy_context().run(body.__enter__)
+    # Between its words print() holds no reference to the stream: without one elsewhere this ends the interpreter.
+    print("one", "two")
+    assert slow.getvalue() == "one two\n"
+    assert sys.stdout is slow
+
+
+def test_streams_that_were_replaced_often_are_not_all_kept() -> None:
+    streams = []
+    for _ in range(50):
+        with contextlib.redirect_stdout(io.StringIO()) as stream, inside(bare_task()):
+            streams.append(weakref.ref(stream))
+        del stream
+    gc.collect()
+    assert sum(stream() is not None for stream in streams) < 10
 
 
 def test_threads_that_a_body_starts_print_to_its_log(manager: AsyncToolManager) -> None:
