@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .figures import Figure, Target
-from .sides import Side, alternating, sides
+from .rates import rate_figures
+from .sides import Side
 
 __all__ = ["Events"]
 
@@ -25,46 +24,23 @@ class Events:
     chunks: int = 20_000
 
     def measure(self, runs: int) -> list[Figure]:
-        pair = sides()
         target = Target(1.5, ratio=True, at_least=True)
-        return [
-            self._figure("audio events, emitted at once", pair, runs, target, turns=False),
-            # Half of this one is the event loop's own turn, the same for both.
-            self._figure("audio events, each in a turn of the loop", pair, runs, None, turns=True),
-        ]
-
-    def _figure(self, what: str, pair: tuple[Side, Side], runs: int, target: Target | None, *, turns: bool) -> Figure:
-        rates: dict[str, list[float]] = {side.name: [] for side in pair}
-        for side in pair:
-            asyncio.run(_rate(side, max(1, self.chunks // 10), turns=turns))
-        for run in range(runs):
-            for side in alternating(run, pair):
-                rates[side.name].append(asyncio.run(_rate(side, self.chunks, turns=turns)))
-        ours, peer = pair
-        return Figure(what, "events/s", rates[ours.name], rates[peer.name], peer.name, target)
+        return rate_figures(_Voice(), "audio events", "events/s", self.chunks, runs, target)
 
 
-async def _rate(side: Side, chunks: int, *, turns: bool) -> float:
-    """Return chunks a second, from the call of ``receive`` to the last of them."""
+class _Voice:
+    """One long response. See `Talk`."""
 
-    async def feed() -> AsyncIterator[Any]:
-        for event in side.opening("r1"):
-            yield event
-        for _ in range(chunks):
-            if turns:
-                await asyncio.sleep(0)
+    def events(self, side: Side, size: int) -> Iterator[Any]:
+        yield from side.opening("r1")
+        for _ in range(size):
             yield side.audio(_CHUNK, "r1")
-        await asyncio.Event().wait()
 
-    agent = side.agent(feed)
-    await agent.start()
-    seen = 0
-    began = time.perf_counter()
-    async for event in agent.receive():
-        if side.is_audio(event):
-            seen += 1
-            if seen == chunks:
-                break
-    elapsed = time.perf_counter() - began
-    await agent.stop()
-    return chunks / elapsed
+    def counts(self, side: Side, event: Any) -> bool:
+        return side.is_audio(event)
+
+    def wanted(self, size: int) -> int:
+        return size
+
+    def check(self, side: Side, size: int, messages: Sequence[Any]) -> None:
+        pass

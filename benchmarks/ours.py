@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from backchannel import BidiAgent, tool
+from backchannel import AgentTool, AsyncToolManager, BidiAgent, async_tool, tool
 from backchannel.events import (
+    AnnouncementEvent,
     BidiAudioInputEvent,
     BidiAudioStreamEvent,
     BidiInterruptionEvent,
@@ -44,7 +45,7 @@ class _FeedModel:
 
     async def send(self, content: TypedEvent) -> None:
         kind = content["type"]
-        if kind == "tool_result":
+        if kind == "tool_result" or isinstance(content, AnnouncementEvent):
             self._result()
         elif kind == "bidi_audio_input":
             self._heard()
@@ -62,7 +63,12 @@ class OurSide:
         result: Callable[[], object] = nothing,
         heard: Callable[[], object] = nothing,
     ) -> BidiAgent:
-        return BidiAgent(_FeedModel(feed, result, heard), tools=[tool(function) for function in tools])
+        made = [function if isinstance(function, AgentTool) else tool(function) for function in tools]
+        return BidiAgent(_FeedModel(feed, result, heard), tools=made)
+
+    def background(self, function: Callable[..., Any]) -> Any:
+        # The peer acknowledges nothing, so it waits for nothing.
+        return async_tool(AsyncToolManager(grace_s=0))(function)
 
     def opening(self, response: str) -> list[Any]:
         return [BidiResponseStartEvent(response)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from .background import Background
+from .background_voice import BackgroundVoice
 from .board import BoardLoad
 from .browser import BrowserHop
 from .cold_import import ColdImport
@@ -13,6 +15,8 @@ from .figures import Figure
 from .hundred_agents import HundredAgents
 from .interruption import Interruption
 from .local_model import LocalModelTalk
+from .runners import Runners
+from .scale import Scale
 from .submit import Submit
 from .tool_round_trip import ToolRoundTrip
 from .tool_storm import ToolStorm
@@ -41,6 +45,10 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "tool_storm": ToolStorm,
     "hundred_agents": HundredAgents,
     "submit": Submit,
+    "scale": Scale,
+    "background": Background,
+    "background_voice": BackgroundVoice,
+    "runners": Runners,
     "import": ColdImport,
     "local_model": LocalModelTalk,
     "board": BoardLoad,

@@ -36,10 +36,13 @@ class Side(Protocol):
 
         Args:
             feed: What its model emits.
-            tools: Functions.
-            result: Called for each tool's result when it reaches the model.
+            tools: Functions, or what `background` returned.
+            result: Called for each tool's result when it reaches the model, in whatever form.
             heard: Called for each chunk of the microphone when it reaches the model.
         """
+
+    def background(self, function: Callable[..., Any]) -> Any:
+        """Return a tool that runs while the conversation goes on, for `agent`."""
 
     def opening(self, response: str) -> list[Any]:
         """Return the events with which a response begins."""

@@ -77,6 +77,9 @@ class StrandsSide:
     ) -> Any:
         return BidiAgent(_FeedModel(feed, result, heard), tools=[tool(function) for function in tools])
 
+    def background(self, function: Callable[..., Any]) -> Any:
+        return function
+
     def opening(self, response: str) -> list[Any]:
         return [BidiResponseStartEvent(response), BidiAudioStartEvent(response)]
 

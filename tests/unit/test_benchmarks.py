@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from benchmarks import tool_storm, transcripts
+from benchmarks import tool_storm
 from benchmarks.__main__ import main
 from benchmarks.agents_process import BareAgent, BareSide, converse
+from benchmarks.background import Background
+from benchmarks.background_voice import BackgroundVoice
 from benchmarks.board import BoardLoad
 from benchmarks.browser import BrowserHop
 from benchmarks.cold_import import ColdImport
@@ -18,13 +20,16 @@ from benchmarks.hundred_agents import HundredAgents
 from benchmarks.interruption import Interruption
 from benchmarks.local_model import LocalModelTalk
 from benchmarks.process import measured_alone, resident_mb
+from benchmarks.rates import events_per_second
 from benchmarks.registry import SUBJECTS, Subject
 from benchmarks.report import Outcome, markdown, to_json
+from benchmarks.runners import Runners
+from benchmarks.scale import Scale
 from benchmarks.sides import Side, our_side
 from benchmarks.submit import Submit
 from benchmarks.tool_round_trip import ToolRoundTrip
 from benchmarks.tool_storm import ToolStorm
-from benchmarks.transcripts import Transcripts
+from benchmarks.transcripts import Dialogue, Transcripts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +43,10 @@ SMALL: dict[str, Subject] = {
     "tool_storm": ToolStorm(calls=7),
     "hundred_agents": HundredAgents(agents=3, seconds=0.2),
     "submit": Submit(calls=5),
+    "scale": Scale(many=40, few=20),
+    "background": Background(trials=1, together=2),
+    "background_voice": BackgroundVoice(trials=1),
+    "runners": Runners(calls=2, workers=1),
     "import": ColdImport(processes=1),
     "local_model": LocalModelTalk(trials=1),
     "board": BoardLoad(tasks=3, rate=10, seconds=0.5),
@@ -205,4 +214,4 @@ def test_a_history_that_lacks_what_was_said_is_reported(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(side, "agent", forgetful)
     with pytest.raises(RuntimeError, match="0 messages of the history are not the 4 transcripts"):
-        asyncio.run(transcripts._rate(side, 2, turns=False))
+        asyncio.run(events_per_second(side, Dialogue(), 2, turns=False))

@@ -1,0 +1,127 @@
+"""The part of `scale` that runs in a process of its own: so many tasks, queued, and what each of them takes."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+from backchannel import AsyncToolManager
+from backchannel.agents import AsyncAgent
+
+__all__ = ["measure"]
+
+WORKERS = 4
+
+
+class _Queue:
+    """A manager whose workers are held at a gate, so that all further tasks wait."""
+
+    def __init__(self) -> None:
+        self.manager = AsyncToolManager(max_workers=WORKERS)
+        self._gate = threading.Event()
+        for number in range(WORKERS):
+            self.manager.submit("research", self._research, topic=number)
+
+    def _research(self, topic: int) -> int:
+        self._gate.wait()
+        return topic
+
+    def fill(self, tasks: int) -> None:
+        """Queue so many tasks."""
+        submit, research = self.manager.submit, self._research
+        for number in range(tasks):
+            submit("research", research, topic=number)
+
+    def open(self) -> None:
+        """Let all of them run."""
+        self._gate.set()
+
+    def drain(self) -> None:
+        """Let all of them run, and wait for the last one's end."""
+        self.open()
+        self.manager.shutdown(wait=True)
+
+    def cancel(self) -> None:
+        """Cancel all of them."""
+        self.manager.shutdown(wait=False, cancel=True)
+        self.open()
+
+
+def measure(tasks: int) -> dict[str, float]:
+    """Return what each of so many tasks takes: microseconds, and bytes while it is queued."""
+    return {
+        "queue_us": _times(tasks, lambda queue: queue.fill(tasks), lambda queue: queue.cancel(), first=True),
+        "run_us": _times(tasks, lambda queue: queue.fill(tasks), lambda queue: queue.drain()),
+        "cancel_us": _times(tasks, lambda queue: queue.fill(tasks), lambda queue: queue.cancel()),
+        "tell_us": _telling(tasks),
+        "bytes": _bytes(tasks),
+    }
+
+
+def _times(
+    tasks: int, one: Callable[[_Queue], object], other: Callable[[_Queue], object], *, first: bool = False
+) -> float:
+    """Do one thing and then the other; return the microseconds a task of the second, or of the first."""
+    queue = _Queue()
+    gc.collect()
+    began = time.perf_counter()
+    one(queue)
+    between = time.perf_counter()
+    other(queue)
+    ended = time.perf_counter()
+    return ((between - began) if first else (ended - between)) / tasks * 1e6
+
+
+def _telling(tasks: int) -> float:
+    """Return the microseconds a task until an `AsyncAgent` has told all results to a model that says little."""
+    queue = _Queue()
+    told = 0
+
+    def agent(prompt: str) -> str:
+        nonlocal told
+        told += prompt.count("\nResult: ")
+        return "Thank you."
+
+    with AsyncAgent(agent, queue.manager) as talk:
+        queue.fill(tasks)
+        gc.collect()
+        began = time.perf_counter()
+        queue.open()
+        complete = talk.join()
+        elapsed = time.perf_counter() - began
+    queue.drain()
+    if not complete or told != tasks + WORKERS:
+        raise RuntimeError(f"{told} of {tasks + WORKERS} results were told")
+    return elapsed / tasks * 1e6
+
+
+def _bytes(tasks: int) -> float:
+    queue = _Queue()
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    queue.fill(tasks)
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    queue.cancel()
+    return (after - before) / tasks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tasks", type=int)
+    options = parser.parse_args()
+    measure(min(options.tasks, 200))  # warms up
+    found: dict[str, Any] = measure(options.tasks)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
