@@ -1,11 +1,13 @@
 """Admission: which waiting task may start, and which is refused. Pure.
 
     enter ──► held ──ready──► waiting ──► admitted ──leave──► gone
-                                 ▲
-                  again ─────────┘
+                                 ▲          │   ▲
+                  again ─────────┘     lend ▼   │ take_back
+                                            lent
 
 A ticket belongs to a pool (where it would run) and a tool. It is admitted as soon as the pool, the tool and the whole
 have a place free: higher priority first, then first come first served. Who waits for a full tool holds up nobody else.
+Who lends his place gets it back at once, also where that is then one more than may run.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ __all__ = ["Admission", "Place", "Ticket"]
 
 T = TypeVar("T")
 
-Place: TypeAlias = Literal["new", "held", "waiting", "admitted", "gone"]
+Place: TypeAlias = Literal["new", "held", "waiting", "admitted", "lent", "gone"]
 _Key: TypeAlias = tuple[int, int]
 
 _SWEEP = 64
@@ -207,24 +209,47 @@ class Admission(Generic[T]):
             pool.lines[_line_of(ticket)].lost_one()
             self._tidy(ticket)
         elif place == "admitted":
-            self.running -= 1
-            pool, name = self._pools[ticket.pool], _line_of(ticket)
-            pool.running -= 1
-            pool.lines[name].running -= 1
-            pool.list_head(name)
-            self._tidy(ticket)
-            return self._fill()
+            return self._free(ticket)
         return []
+
+    def lend(self, ticket: Ticket[T]) -> list[Ticket[T]]:
+        """Whoever has the place only waits for others now: they may have it meanwhile."""
+        if ticket.place != "admitted":
+            return []
+        ticket.place = "lent"
+        return self._free(ticket)
+
+    def take_back(self, ticket: Ticket[T]) -> None:
+        """Whoever lent his place goes on."""
+        if ticket.place == "lent":
+            ticket.place = "admitted"
+            self.running += 1
+            pool, line = self._line(ticket)
+            pool.running += 1
+            line.running += 1
+
+    def _free(self, ticket: Ticket[T]) -> list[Ticket[T]]:
+        self.running -= 1
+        pool, name = self._pools[ticket.pool], _line_of(ticket)
+        pool.running -= 1
+        pool.lines[name].running -= 1
+        pool.list_head(name)
+        self._tidy(ticket)
+        return self._fill()
+
+    def _line(self, ticket: Ticket[T]) -> tuple[_Pool[T], _Line[T]]:
+        """Return where the ticket belongs; its limits hold from now on."""
+        pool = self._pools.setdefault(ticket.pool, _Pool())
+        pool.limit = ticket.pool_limit
+        line = pool.lines.setdefault(_line_of(ticket), _Line())
+        line.limit = ticket.tool_limit
+        return pool, line
 
     def _wait(self, ticket: Ticket[T]) -> list[Ticket[T]]:
         ticket.place = "waiting"
-        name = _line_of(ticket)
-        pool = self._pools.setdefault(ticket.pool, _Pool())
-        pool.limit = ticket.pool_limit
-        line = pool.lines.setdefault(name, _Line())
-        line.limit = ticket.tool_limit
+        pool, line = self._line(ticket)
         heapq.heappush(line.waiting, (ticket.key, ticket))
-        pool.list_head(name)
+        pool.list_head(_line_of(ticket))
         return self._fill()
 
     def _fill(self) -> list[Ticket[T]]:

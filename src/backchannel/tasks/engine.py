@@ -123,6 +123,26 @@ class Engine:
         again = retry is not None and retry.applies(error, task.life.attempts)
         self.feed(task, lifecycle.Raised(now, retry=again), error=error, job=job)
 
+    def lend_place(self, job: TaskJob) -> None:
+        """A body waits for another task, in one of its threads or more."""
+        effects = Effects()
+        with self.lock:
+            job.waits += 1
+            if job.waits == 1:
+                effects.admitted += self.admission.lend(job.ticket)
+                if (lend := getattr(job.runner, "lend", None)) is not None:
+                    lend(job)
+        self.carry_out(effects)
+
+    def take_place_back(self, job: TaskJob) -> None:
+        """A body waits no longer."""
+        with self.lock:
+            job.waits -= 1
+            if job.waits == 0:
+                self.admission.take_back(job.ticket)
+                if (take_back := getattr(job.runner, "take_back", None)) is not None:
+                    take_back(job)
+
     # Facts
 
     def feed(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import TaskCancelledError, TaskRefusedError
@@ -41,9 +43,11 @@ class TaskJob:
         ticket: Its claim to a place.
         prepare: Makes the arguments once the results that they need are there; None where they are complete.
         refusal: Why its runner did not take it.
+        waits: How many of its threads wait for other tasks; its place is lent while there are any.
     """
 
     __slots__ = (
+        "_carrier",
         "_origin",
         "arguments",
         "context",
@@ -55,6 +59,7 @@ class TaskJob:
         "runner",
         "task",
         "ticket",
+        "waits",
     )
 
     def __init__(
@@ -78,6 +83,8 @@ class TaskJob:
         self.home: Any = None
         self.prepare: Callable[[], Mapping[str, Any]] | None = None
         self.refusal: TaskRefusedError | None = None
+        self.waits = 0
+        self._carrier: object = None
         self.ticket: Ticket[TaskJob] = Ticket(
             self,
             id(runner),
@@ -103,8 +110,23 @@ class TaskJob:
     def begin(self) -> bool:
         return self.task.manager.began(self)
 
+    def is_run_here(self) -> bool:
+        """Whether this is the thread that runs the body, or the asyncio task, so that it cannot wait for the body."""
+        if asyncio._get_running_loop() is None:
+            return self._carrier == threading.get_ident()
+        return self._carrier is not None and self._carrier in (threading.get_ident(), asyncio.current_task())
+
+    @contextlib.contextmanager
+    def _carried_by(self, carrier: object) -> Iterator[None]:
+        self._carrier = carrier
+        try:
+            yield
+        finally:
+            # The thread has other bodies to run, which may wait for this task's next attempt.
+            self._carrier = None
+
     def call(self) -> Any:
-        with inside(self.task):
+        with self._carried_by(threading.get_ident()), inside(self.task):
             value: Any = self.function(**self.arguments)
             if inspect.isgenerator(value):
                 return self._drive(cast("Generator[Any, None, Any]", value))
@@ -115,7 +137,7 @@ class TaskJob:
             return value
 
     async def coroutine(self) -> Any:
-        with inside(self.task):
+        with self._carried_by(asyncio.current_task()), inside(self.task):
             value: Any = self.function(**self.arguments)
             if inspect.isasyncgen(value):
                 return await self._drive_async(cast("AsyncGenerator[Any, None]", value))

@@ -41,7 +41,7 @@ class AsyncToolManager(Launcher):
 
     Args:
         max_workers: Plain functions that run at a time; the others wait, higher priority first, then first come first
-            served.
+            served. One that waits for another task lends its place meanwhile.
         on_complete: Called with the `AsyncTaskResult` of every task, in the thread where it ended. May be set later,
             and a subclass may have it as a method.
         max_coroutines: The same bound for ``async def``; None for none.
@@ -371,13 +371,25 @@ class AsyncToolManager(Launcher):
     ) -> None:
         self.shutdown(wait=True, cancel=error is not None)
 
+    def check_may_await(self, task: Task) -> None:
+        """Raise `TaskError` if the task, or one that it waits for, is the one whose body runs here."""
+        self._check_wait(task, awaits=True)
+
     def check_may_block(self, task: Task) -> None:
-        """Raise `TaskError` if the task, or one that it waits for, needs the event loop that runs in this thread."""
+        """The same, also if one needs the event loop that runs in this thread."""
+        self._check_wait(task, awaits=False)
+
+    def _check_wait(self, task: Task, awaits: bool) -> None:
         left, seen = [task], {task}
         while left:
             needed = left.pop()
             job = needed.job
-            if job is not None and job.runner.is_carried_here(job):
+            if job is not None and job.is_run_here():
+                raise TaskError(
+                    f"Task {needed.number}, {needed.label}, cannot wait for itself, nor for one that starts after it: "
+                    "that would never end."
+                )
+            if job is not None and not awaits and job.runner.is_carried_here(job):
                 raise TaskError(
                     f"Task {needed.number}, {needed.label}, runs on the event loop of this very thread, which a "
                     "blocking wait would stop for ever: write 'await task' instead."

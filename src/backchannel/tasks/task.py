@@ -13,6 +13,7 @@ from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskTimedOu
 from ..events import TaskFinished, TaskStarted, TaskStatus
 from ..tools.text import LIMIT, cut, error_text, text_of
 from .eta import Pace
+from .lending import lending
 from .lifecycle import Life
 from .options import Announce, TaskOptions
 from .progress import Progress
@@ -270,7 +271,8 @@ class Task:
         ended = threading.Event()
         self.add_done_callback(ended.set)
         try:
-            return ended.wait(timeout)
+            with lending():
+                return ended.wait(timeout)
         finally:
             self.remove_done_callback(ended.set)
 
@@ -293,9 +295,11 @@ class Task:
             with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits there
                 loop.call_soon_threadsafe(settle)
 
+        self.manager.check_may_await(self)
         self.add_done_callback(tell)
         try:
-            await ended
+            with lending():
+                await ended
         finally:
             self.remove_done_callback(tell)
 

@@ -84,6 +84,34 @@ def test_a_further_attempt_keeps_its_rank():
     assert items(admission.leave(second)) == ["1 again"]
 
 
+def test_a_place_that_is_lent_is_others_until_it_is_taken_back():
+    admission: Admission[Any] = Admission(max_running=1)
+    first, second, third = (ticket(number, pool_limit=1, tool_limit=1) for number in range(3))
+    admission.enter(first)
+    assert admission.enter(second) == []
+    assert items(admission.lend(first)) == [1]
+    assert admission.lend(first) == []
+    admission.take_back(first)
+    admission.take_back(first)
+    assert admission.running == 2
+    assert admission.enter(third) == []
+    assert admission.leave(second) == []
+    assert items(admission.leave(first)) == [2]
+
+
+def test_who_leaves_while_the_place_is_lent_has_none_to_give_back():
+    admission: Admission[Any] = Admission()
+    first, second = ticket(1, pool_limit=1), ticket(2, pool_limit=1)
+    admission.enter(first)
+    admission.lend(first)
+    admission.enter(second)
+    assert admission.leave(first) == []
+    admission.take_back(first)
+    assert (admission.running, first.place) == (1, "gone")
+    admission.leave(second)
+    assert not admission._pools
+
+
 def test_ten_thousand_that_leave_the_queue_are_forgotten():
     admission: Admission[Any] = Admission()
     running = ticket("running", pool_limit=1)
@@ -128,6 +156,7 @@ class Queue(RuleBasedStateMachine):
         self.admission: Admission[int] = Admission(max_running=4, max_queued=6)
         self.tickets: list[Ticket[int]] = []
         self.attempts = 0
+        self.came_back: set[Ticket[int]] = set()
 
     def check_order(self, admitted: list[Ticket[int]], before: list[Ticket[int]]) -> None:
         """Nobody who could have started just as well was passed over."""
@@ -175,6 +204,19 @@ class Queue(RuleBasedStateMachine):
         self.check_order(self.admission.leave(entry), before)
         assert entry.place == "gone"
 
+    @rule(entry=known)
+    def lend(self, entry: Ticket[int]) -> None:
+        before = self.waiting()
+        self.check_order(self.admission.lend(entry), before)
+        assert entry.place != "admitted"
+
+    @rule(entry=known)
+    def take_back(self, entry: Ticket[int]) -> None:
+        if entry.place == "lent":
+            self.came_back.add(entry)
+        self.admission.take_back(entry)
+        assert entry.place != "lent"
+
     @rule(target=known, entry=known)
     def again(self, entry: Ticket[int]) -> Ticket[int]:
         if entry.place != "gone" or not entry.number or self.attempts >= 3:
@@ -198,6 +240,7 @@ class Queue(RuleBasedStateMachine):
     def all_end(self) -> None:
         for entry in self.tickets:
             self.admission.ready(entry)
+            self.admission.take_back(entry)
         while running := [entry for entry in self.tickets if entry.place == "admitted"]:
             self.admission.leave(running[0])
         assert not self.waiting()
@@ -208,14 +251,14 @@ class Queue(RuleBasedStateMachine):
         running = [entry for entry in self.tickets if entry.place == "admitted"]
         waiting = self.waiting()
         held = [entry for entry in self.tickets if entry.place == "held"]
-        assert self.admission.running == len(running) <= 4
+        assert self.admission.running == len(running) <= 4 + len(self.came_back)
         assert self.admission.queued == len(waiting) + len(held) <= 6 + self.attempts
         for pool, limit in POOL_LIMITS.items():
             there = [entry for entry in running if entry.pool == pool]
-            assert limit is None or len(there) <= limit
+            assert limit is None or len(set(there) - self.came_back) <= limit
             for tool, most in TOOL_LIMITS.items():
                 same = [entry for entry in there if entry.tool == tool]
-                assert most is None or len(same) <= most
+                assert most is None or len(set(same) - self.came_back) <= most
                 free = len(running) < 4 and (limit is None or len(there) < limit) and (most is None or len(same) < most)
                 assert not (free and any((entry.pool, entry.tool) == (pool, tool) for entry in waiting))
 

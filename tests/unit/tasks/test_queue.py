@@ -6,12 +6,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from backchannel.errors import TaskRefusedError, ToolDefinitionError
-from backchannel.tasks import AsyncToolManager, Task, async_tool
+from backchannel.errors import TaskFailedError, TaskRefusedError, ToolDefinitionError
+from backchannel.tasks import AsyncToolManager, Task, async_tool, current_task
 
 WAIT = 10.0
 
@@ -304,3 +305,91 @@ async def test_the_grace_of_a_tool_is_the_managers_unless_it_says():
         assert (event.task is not None) == acknowledged
     gate.set()
     manager.shutdown()
+
+
+@pytest.mark.parametrize("options", [{}, {"max_running": 1}])
+def test_tools_that_wait_for_tools_find_a_place_however_few_there_are(options: dict[str, Any]):
+    with AsyncToolManager(max_workers=1, **options) as manager:
+
+        @async_tool(manager, limit=1)
+        def count(down: int) -> int:
+            return 1 + (count(down - 1).result(WAIT) if down else 0)
+
+        assert count(20).result(WAIT) == 21
+        assert manager.admission.running == 0
+
+
+def test_coroutines_that_wait_for_coroutines_find_a_place():
+    with AsyncToolManager(max_coroutines=1) as manager:
+
+        @async_tool(manager, limit=1)
+        async def count(down: int) -> int:
+            return 1 + (await count(down - 1) if down else 0)
+
+        assert count(20).result(WAIT) == 21
+
+
+def test_threads_of_a_body_that_wait_lend_its_place_once():
+    with AsyncToolManager(max_workers=1) as manager:
+        ran: list[int] = []
+        double = async_tool(manager, name="double")(lambda n: ran.append(n) or 2 * n)
+
+        def body() -> list[int]:
+            with ThreadPoolExecutor(4) as pool:
+                return list(pool.map(lambda n: double(n).result(WAIT), range(8)))
+
+        assert manager.start("body", body, {}).result(WAIT) == [0, 2, 4, 6, 8, 10, 12, 14]
+        gate, started = threading.Event(), threading.Event()
+        first = manager.start("first", lambda: started.set() or gate.wait(WAIT), {})
+        second = manager.start("second", lambda: None, {})
+        assert started.wait(WAIT)
+        assert (first.status, second.status) == ("running", "queued")
+        gate.set()
+
+
+def test_who_is_cancelled_while_his_place_is_lent_gets_none_back(busy: Busy):
+    waits = threading.Event()
+
+    def body() -> None:
+        waits.set()
+        busy.first.wait(WAIT)
+
+    manager = AsyncToolManager(max_workers=1)
+    waiting = manager.start("wait", body, {})
+    assert waits.wait(WAIT)
+    assert waiting.cancel()
+    assert manager.start("next", lambda: 1, {}).result(WAIT) == 1
+    busy.gate.set()
+    manager.shutdown()
+    assert manager.admission.running == 0
+
+
+def test_a_task_cannot_wait_for_itself_nor_for_what_starts_after_it():
+    with AsyncToolManager() as manager:
+        never = async_tool(manager, name="never")(lambda: None)
+
+        def itself() -> None:
+            current_task().result()
+
+        def follower() -> None:
+            never.options(after=current_task())().result()
+
+        async def itself_later() -> None:
+            await current_task()
+
+        for body in (itself, follower, itself_later):
+            with pytest.raises(TaskFailedError, match="cannot wait for itself, nor for one that starts after it"):
+                manager.start("body", body, {}).result(WAIT)
+
+
+def test_a_thread_of_the_body_may_wait_for_the_bodys_end():
+    with AsyncToolManager() as manager:
+        ended = threading.Event()
+
+        def body() -> int:
+            task = current_task()
+            threading.Thread(target=lambda: task.wait(WAIT) and ended.set()).start()
+            return 3
+
+        assert manager.start("body", body, {}).result(WAIT) == 3
+        assert ended.wait(WAIT)

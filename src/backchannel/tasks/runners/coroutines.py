@@ -76,6 +76,10 @@ class CoroutineRunner:
                 with contextlib.suppress(RuntimeError):  # the loop is closed, and the body with it
                     place.loop.call_soon_threadsafe(place.task.cancel)
 
+    def lend(self, job: Job) -> None:
+        """The body only waits for others: it does not count any more."""
+        self._release(job.place)
+
     def is_carried_here(self, job: Job) -> bool:
         loop = getattr(job, "home", None) if job.place is None else job.place.loop
         return loop is not None and _is_running_here(loop)

@@ -16,6 +16,7 @@ from .runner import Job
 __all__ = ["ThreadRunner"]
 
 _RUNNING = "running"
+_LENT = "lent"
 _LOST = "lost"
 
 
@@ -35,8 +36,23 @@ class ThreadRunner:
     def stop(self, job: Job) -> None:
         with self._lock:
             if job.place == _RUNNING:
-                job.place = _LOST
                 self._threads.give_up()
+            if job.place in (_RUNNING, _LENT):
+                job.place = _LOST
+
+    def lend(self, job: Job) -> None:
+        """The body only waits for others: its thread does not count meanwhile."""
+        with self._lock:
+            if job.place == _RUNNING:
+                job.place = _LENT
+                self._threads.give_up()
+
+    def take_back(self, job: Job) -> None:
+        """The body goes on."""
+        with self._lock:
+            if job.place == _LENT:
+                job.place = _RUNNING
+                self._threads.returned()
 
     def is_carried_here(self, job: Job) -> bool:
         del job
@@ -54,7 +70,7 @@ class ThreadRunner:
         except BaseException as raised:  # noqa: BLE001 - whatever it is, it ends this task only
             error = raised
         with self._lock:
-            if job.place == _LOST:
+            if job.place in (_LENT, _LOST):
                 self._threads.returned()
             job.place = None
         if error is not None:
