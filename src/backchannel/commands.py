@@ -14,6 +14,7 @@ __all__ = [
     "CancelResponse",
     "Command",
     "Flush",
+    "Mention",
     "Publish",
     "RunTool",
     "SendResult",
@@ -80,6 +81,14 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """Tell the model how far tasks are; ``notes`` are `backchannel.events.TaskProgressed`. ``aloud``: to be said."""
+
+    notes: tuple[Any, ...]
+    aloud: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AppendMessage:
     """Add a message to the history."""
 
@@ -116,6 +125,7 @@ Command: TypeAlias = (
     | RunTool
     | SendResult
     | Announce
+    | Mention
     | AppendMessage
     | AmendMessage
     | Told

@@ -12,6 +12,7 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast, runtime
 from .errors import InvalidInputError
 
 __all__ = [
+    "BACKGROUND_NOTICE",
     "AgentTool",
     "ContentBlock",
     "Message",
@@ -31,6 +32,9 @@ __all__ = [
     "tool_pair",
     "validate_messages",
 ]
+
+BACKGROUND_NOTICE = "This tool works in the background."
+"""In the description of each tool whose calls are answered with an acknowledgement, and with the result later."""
 
 Role = Literal["user", "assistant"]
 ToolResultStatus = Literal["success", "error"]

@@ -249,11 +249,7 @@ class AsyncAgent:
                 self._delivery.dismiss(task.id)
                 self._go()
         else:
-            self.on_result(
-                AsyncTaskResult(
-                    task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed, task.reading
-                )
-            )
+            self.on_result(AsyncTaskResult.of(task, self.agent))
 
     def _claim(self, task: Task) -> None:
         agent = self.agent

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..events import TaskFinished, TaskStarted, TaskUpdateEvent, TypedEvent
+from ..events import TaskEnded, TaskFinished, TaskProgressed, TaskStarted, TaskSuperseded, TaskUpdateEvent, TypedEvent
 from ..tasks import AsyncTool, AsyncToolManager, Task
+from ..tasks.milestones import MilestoneWatch
 
 if TYPE_CHECKING:
     from .bidi import BidiAgent
@@ -35,6 +36,10 @@ class BackgroundTasks:
         self._feed = feed
         self._emit = emit
         self._watched: dict[AsyncToolManager, Callable[[], None]] = {}
+        self._milestones: list[MilestoneWatch] = []
+        self._due: asyncio.TimerHandle | None = None
+        self._untold: dict[str, Task] = {}
+        self._early: dict[str, TaskProgressed] = {}
         self._unanswered: dict[str, Task] = {}
         self._answered: dict[str, None] = {}
         self._owed: set[str] = set()
@@ -47,6 +52,8 @@ class BackgroundTasks:
         for tool in self._agent.tool_registry.tools():
             if isinstance(tool, AsyncTool) and tool.manager not in self._watched:
                 self._watched[tool.manager] = tool.manager.subscribe(self._listen)
+                # The conversation says itself when one is to be said.
+                self._milestones.append(MilestoneWatch(tool.manager, self._wake, wants=self._wants, gap_s=0.0))
                 for task in tool.manager.tasks:
                     if task.owner is self._agent and task.done() and not task.delivered:
                         self._feed(replace(task.finished_fact(), perhaps_told=task.id in self._agent.announced))
@@ -57,18 +64,24 @@ class BackgroundTasks:
         for unsubscribe in self._watched.values():
             unsubscribe()
         self._watched.clear()
+        for watch in self._milestones:
+            watch.close()
+        if self._due is not None:
+            self._due.cancel()
 
     def answered(self, call_id: str, acknowledged: TaskStarted | None) -> None:
         """The call was answered: with the acknowledgement of a task, whose result is owed, or with its result."""
-        task = self._unanswered.pop(call_id, None)
+        task, early = self._unanswered.pop(call_id, None), self._early.pop(call_id, None)
         if acknowledged is None:
             self._answered[call_id] = None
             if len(self._answered) > 1000:
                 del self._answered[next(iter(self._answered))]
         elif task is not None:
-            self._feed(task.finished_fact())
+            self._finished(task)
         else:
             self._owed.add(acknowledged.task_id)
+            for note in self.refreshed(() if early is None else (early,)):
+                self._feed(note)
 
     def announced(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Note that the model is given these results, should the conversation end before it is known to tell them."""
@@ -77,6 +90,8 @@ class BackgroundTasks:
     def told(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Mark finished tasks as delivered."""
         ids = {task.task_id for task in tasks}
+        for task_id in ids:
+            self._untold.pop(task_id, None)
         self._agent.announced -= ids
         for manager in self._watched:
             for task in manager.tasks:
@@ -102,18 +117,29 @@ class BackgroundTasks:
             self._loop.call_later(UPDATE_S, self._publish_moved)
             return
         self._emit(TaskUpdateEvent(task.snapshot()))
-        if kind != "finished" or task.delivered:
+        if kind == "queued":
+            for other in self._untold.values():
+                if other.superseded_by == task.id:
+                    self._feed(TaskSuperseded(other.id, task.id))
+        if kind != "finished":
+            return
+        if task.delivered:
+            self._feed(TaskEnded(task.id))
             return
         call_id = task.call_id
         if task.id in self._owed:
             self._owed.discard(task.id)
-            self._feed(task.finished_fact())
+            self._finished(task)
         elif call_id is not None and call_id in self._agent.open_calls:
             self._unanswered[call_id] = task
         elif call_id is not None and call_id in self._answered:
             del self._answered[call_id]
         else:
-            self._feed(task.finished_fact())
+            self._finished(task)
+
+    def _finished(self, task: Task) -> None:
+        self._untold[task.id] = task
+        self._feed(task.finished_fact())
 
     def _publish_moved(self) -> None:
         self._scheduled = False
@@ -123,3 +149,36 @@ class BackgroundTasks:
         for task in moved:
             if not task.done():
                 self._emit(TaskUpdateEvent(task.snapshot()))
+
+    # Milestones
+
+    def refreshed(self, notes: tuple[TaskProgressed, ...]) -> tuple[TaskProgressed, ...]:
+        """Return milestones as the tasks are now, without those that have ended."""
+        now = ((note, watch.now(note.task_id)) for note in notes for watch in self._milestones)
+        return tuple(replace(note, text=milestone.text) for note, milestone in now if milestone is not None)
+
+    def _wants(self, task: Task) -> bool:
+        return task.owner is self._agent
+
+    def _wake(self) -> None:
+        """Called in any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._take_milestones)
+
+    def _take_milestones(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._closed:
+            return
+        for watch in self._milestones:
+            for milestone in watch.take():
+                note = TaskProgressed(milestone.task_id, milestone.text, milestone.aloud)
+                if milestone.call_id is not None and milestone.call_id in self._agent.open_calls:
+                    # The model does not know the task before its call is answered.
+                    self._early[milestone.call_id] = note
+                else:
+                    self._feed(note)
+        later = [wait for watch in self._milestones if (wait := watch.next_due_s()) is not None]
+        if later:
+            self._due = self._loop.call_later(min(later), self._take_milestones)

@@ -17,7 +17,7 @@ from ..io import BidiInput, BidiOutput
 from ..messages import AgentTool, Messages, ToolUse, check_messages
 from ..models import BidiModel, resolve_model
 from ..models.realtime import ModelProfile, profile_of
-from ..tasks import AsyncTool, AsyncToolManager, background_tasks_tool
+from ..tasks import AsyncToolManager
 from ..tools import ToolDirectory, ToolExecutor, ToolRegistry, executor_of
 from . import arguments as checked
 from .approval import ApprovalCallback, Approvals
@@ -26,6 +26,7 @@ from .loop import BidiLoop
 from .run import run_conversation
 from .snapshots import load_snapshot, take_snapshot
 from .state import AgentState
+from .task_tools import managers_of, offer_task_tools
 from .window import ConversationManager
 
 __all__ = ["BidiAgent"]
@@ -317,12 +318,10 @@ class BidiAgent:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
 
     def _managers(self) -> list[AsyncToolManager]:
-        managers = [tool.manager for tool in self.tool_registry.tools() if isinstance(tool, AsyncTool)]
-        return list(dict.fromkeys(managers))
+        return managers_of(self.tool_registry)
 
     def _offer_task_tool(self) -> None:
-        if self._managers() and self.tool_registry.get("background_tasks") is None:
-            self.tool_registry.register(background_tasks_tool(self._managers))
+        offer_task_tools(self.tool_registry, self)
         self.approvals.offer()
 
     def _tools_changed(self) -> None:

@@ -6,11 +6,13 @@ Facts go in, with the time; an ordered list of commands comes out. The rules:
 - with ``announce="when_free"`` also not while the model speaks, or owes an answer;
 - a result is told once some of its audio was heard, or the response that tells it ended without audio;
 - told in vain (interrupted with nothing heard, connection lost, send failed), it is owed again;
+- how far a task is, is said when nobody speaks and no result is owed, once, and not after the task's end;
 - an interruption is one fact and one ordered list of commands.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +24,7 @@ from ..commands import (
     CancelResponse,
     Command,
     Flush,
+    Mention,
     Publish,
     RunTool,
     SendResult,
@@ -41,7 +44,10 @@ from ..events import (
     ConnectionLost,
     Heard,
     PlayerReady,
+    TaskEnded,
     TaskFinished,
+    TaskProgressed,
+    TaskSuperseded,
     ToolFinished,
     ToolResultMessageEvent,
     ToolUseStreamEvent,
@@ -50,10 +56,10 @@ from ..events import (
 )
 from ..messages import Message, Role, ToolUse, tool_pair
 from ..models.realtime import ModelProfile
-from .history import ENDINGS, task_line
+from .history import ENDINGS, superseded, task_line
 from .playback import Playback, Response, sentences
 
-__all__ = ["Conversation", "announcement"]
+__all__ = ["Conversation", "announcement", "progress_text"]
 
 REPLY_WAIT_S = 1.0
 """How long the model may take to begin an answer before the conversation counts as free, seconds."""
@@ -63,6 +69,10 @@ STALL_S = 2.0
 """How long after its expected end a player that reports nothing is believed to play, seconds."""
 RETRY_S = 5.0
 """How long to wait after an announcement could not be sent, seconds."""
+GATHER_S = 0.1
+"""How long the first of several results waits for those of other tasks that run, seconds."""
+MENTION_GAP_S = 10.0
+"""The shortest time from one spoken milestone to the next, of all tasks together, seconds."""
 SILENT_S = 5.0
 """How long a model that has begun a response may send nothing before the response counts as ended, seconds."""
 
@@ -81,6 +91,14 @@ class _Telling:
 
 
 @dataclass(slots=True)
+class _Mention:
+    """Milestones that are to be said: ordered, then ``sent``; gone when a response has begun."""
+
+    notes: tuple[TaskProgressed, ...]
+    sent: bool = False
+
+
+@dataclass(slots=True)
 class Conversation:
     """The state of one conversation with one model."""
 
@@ -96,6 +114,12 @@ class Conversation:
     _tellings: list[_Telling] = field(default_factory=list)
     _held_results: list[SendResult] = field(default_factory=list)
     _spoken: dict[str, list[Message]] = field(default_factory=dict)
+    _tasks: set[str] = field(default_factory=set)
+    _gather_until: float | None = None
+    _to_note: dict[str, TaskProgressed] = field(default_factory=dict)
+    _to_say: dict[str, TaskProgressed] = field(default_factory=dict)
+    _mention: _Mention | None = None
+    _mention_from: float = -math.inf
     _unnamed: int = 0
     _unanswered: bool = False
     _deaf: bool = False
@@ -139,8 +163,19 @@ class Conversation:
                 self._call(fact)
             case ToolFinished():
                 self._tool_finished(fact)
+            case TaskProgressed():
+                self._progressed(fact)
+            case TaskEnded(task_id):
+                self._tasks.discard(task_id)
+                self._ended(task_id)
+            case TaskSuperseded(task_id, later):
+                self.owed = [replace(t, superseded_by=later) if t.task_id == task_id else t for t in self.owed]
             case TaskFinished():
+                self._tasks.discard(fact.task_id)
+                self._ended(fact.task_id)
                 if fact.announce != "never":
+                    if not self.owed:
+                        self._gather_until = now + GATHER_S
                     self.owed.append(fact)
             case AnnouncementFailed(tasks):
                 self._owe_again([item for item in self._tellings if item.tasks == tasks])
@@ -182,7 +217,7 @@ class Conversation:
         return (
             self._reply_until is not None
             or self._speaking_until is not None
-            or bool(self.owed or self._tellings or self._held_results)
+            or bool(self.owed or self._tellings or self._held_results or self._to_say)
         )
 
     def tick(self, now: float) -> list[Command]:
@@ -204,6 +239,18 @@ class Conversation:
         """Whether an announcement of exactly these tasks is on its way."""
         return any(telling.tasks is tasks for telling in self._tellings)
 
+    def send_mention(self, notes: tuple[TaskProgressed, ...]) -> bool:
+        """Note that the model is about to be given these milestones to say; False if that was taken back."""
+        if self._mention is None or self._mention.notes is not notes or self._mention.sent:
+            return False
+        self._mention.sent = True
+        return True
+
+    def drop_mention(self, notes: tuple[TaskProgressed, ...]) -> None:
+        """Note that the model was not given these milestones."""
+        if self._mention is not None and self._mention.notes is notes:
+            self._mention = None
+
     # What the model does
 
     def _response_started(self, event: BidiResponseStartEvent) -> None:
@@ -215,7 +262,9 @@ class Conversation:
         for telling in self._tellings:
             if telling.response_id is None:
                 telling.response_id = event.response_id
-        if self.user_speaking and self._decides and self._telling_in(event.response_id):
+        mention, self._mention = self._mention, None
+        mentions = mention is not None and mention.sent
+        if self.user_speaking and self._decides and (mentions or self._telling_in(event.response_id)):
             self._commands.append(CancelResponse(event.response_id))
             self._cut(event.response_id)
             return
@@ -281,6 +330,8 @@ class Conversation:
     def _tool_finished(self, fact: ToolFinished) -> None:
         if self.open_calls.pop(fact.tool_use["toolUseId"], None) is None:
             return
+        if fact.event.task is not None:
+            self._tasks.add(fact.event.task.task_id)
         call, answer = tool_pair(fact.tool_use, fact.event.tool_result)
         self._commands += [AppendMessage(call), AppendMessage(answer)]
         self._commands += [Publish(fact.event), Publish(ToolResultMessageEvent(answer))]
@@ -292,6 +343,8 @@ class Conversation:
     def _speech(self, event: UserSpeechEvent) -> None:
         self.user_speaking = bool(event.speaking)
         self._speaking_until = None
+        if not event.speaking or (self._mention is not None and not self._mention.sent):
+            self._mention = None
         if event.speaking:
             self._commands.append(Publish(event))
             if self._decides and (self._generating or self.playback.playing):
@@ -318,7 +371,7 @@ class Conversation:
     def _typed(self, text: str, role: Role) -> None:
         if self._decides and (self._generating or self.playback.playing):
             self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
-        self._unanswered = True
+        self._unanswered, self._mention = True, None
         if text.strip():
             self._commands.append(AppendMessage({"role": role, "content": [{"text": text}]}))
         self._reply_until = self._now + REPLY_WAIT_S
@@ -330,6 +383,7 @@ class Conversation:
         return self.profile.interruption == "agent"
 
     def _interrupt(self, event: BidiInterruptionEvent, *, cancel: bool) -> None:
+        self._mention = None
         ids = [response.id for response in self.playback.playing]
         if self._generating is not None and self._generating not in ids:
             ids.append(self._generating)
@@ -369,6 +423,7 @@ class Conversation:
                 self.playback.completed(response.id)
         self._generating, self._reply_until, self._unanswered = None, None, False
         self.user_speaking, self._speaking_until = False, None
+        self._mention = None
         self._owe_again([item for item in self._tellings if not self._has_audio(item)])
 
     # Telling results
@@ -414,13 +469,17 @@ class Conversation:
                 self._reply_until = self._now + REPLY_WAIT_S
             self._held_results.clear()
         if self.owed and not (self.user_speaking or self._deaf):
-            due = self.owed if self.free else [task for task in self.owed if task.announce == "at_once"]
-            if due:
+            free = self.free and self._gather_until is None
+            due = self.owed if free else [task for task in self.owed if task.announce == "at_once"]
+            # The response that begins next is the milestone's.
+            if due and self._mention is None:
                 self._announce(tuple(due))
-        wake = min(
-            (at for at in (self._speaking_until, self._reply_until, self._stalls_at) if at is not None), default=None
-        )
-        if self.owed and wake is not None:
+        self._mention_progress()
+        times = (self._speaking_until, self._reply_until, self._stalls_at, self._gather_until)
+        wake = min((at for at in times if at is not None), default=None)
+        if wake is None and self._to_say and self._mention_from > self._now:
+            wake = self._mention_from
+        if (self.owed or self._to_say) and wake is not None:
             self._commands.append(WakeAt(wake))
         commands, self._commands = self._commands, []
         return commands
@@ -429,7 +488,9 @@ class Conversation:
         if self._speaking_until is not None and self._now >= self._speaking_until:
             self.user_speaking, self._speaking_until = False, None
         if self._reply_until is not None and self._now >= self._reply_until:
-            self._reply_until = None
+            self._reply_until, self._mention = None, None
+        if self._gather_until is not None and (self._now >= self._gather_until or not self._tasks):
+            self._gather_until = None
         if not self.playback.active:
             self._stalls_at = None
         elif self._commands or self._stalls_at is None:
@@ -453,6 +514,7 @@ class Conversation:
                 self._told(response_id)
 
     def _announce(self, tasks: tuple[TaskFinished, ...]) -> None:
+        self._gather_until = None
         told = set(map(id, tasks))
         self.owed = [task for task in self.owed if id(task) not in told]
         text = announcement(tasks)
@@ -460,6 +522,44 @@ class Conversation:
         self._tellings.append(_Telling(tasks, message))
         self._reply_until = self._now + REPLY_WAIT_S
         self._commands += [AppendMessage(message), Announce(text, tasks)]
+
+    # Telling how far tasks are
+
+    def _progressed(self, note: TaskProgressed) -> None:
+        owed = note.task_id in self._to_say
+        self._ended(note.task_id)
+        if owed or (note.aloud and self.profile.reads_text):
+            self._to_say[note.task_id] = replace(note, aloud=True)
+        elif self.profile.silent_text:
+            self._to_note[note.task_id] = note
+
+    def _ended(self, task_id: str) -> None:
+        self._to_say.pop(task_id, None)
+        self._to_note.pop(task_id, None)
+
+    def _mention_progress(self) -> None:
+        if self._held_results:
+            return  # The acknowledgement of the task may be among them.
+        if self._to_note:
+            self._commands.append(Mention(tuple(self._to_note.values()), aloud=False))
+            self._to_note.clear()
+        busy = bool(self.owed or self._tellings or self._deaf or self._mention) or not self.free
+        if self._to_say and not busy and self._now >= self._mention_from:
+            self._mention = _Mention(tuple(self._to_say.values()))
+            self._to_say.clear()
+            self._mention_from, self._reply_until = self._now + MENTION_GAP_S, self._now + REPLY_WAIT_S
+            self._commands.append(Mention(self._mention.notes, aloud=True))
+
+
+def progress_text(notes: Iterable[TaskProgressed], *, aloud: bool) -> str:
+    """Return the text that tells a model how far tasks are."""
+    said = " ".join(note.text for note in notes)
+    if aloud:
+        return (
+            f"Background progress, not from the user: {said} Tell the user in one short sentence. "
+            "Do not call a tool for it."
+        )
+    return f"Background progress, for your information only; do not answer this: {said}"
 
 
 def announcement(tasks: Iterable[TaskFinished]) -> str:
@@ -475,7 +575,8 @@ def announcement(tasks: Iterable[TaskFinished]) -> str:
             again = " You were interrupted before the user heard this. If you have said it since, say nothing."
         lines.append(
             f"Background task {task.number} (id {task.task_id}), {task.tool_name}({call}), "
-            f"{ENDINGS.get(task.status, task.status)} after {task.elapsed_s:.1f} s.{again}\n"
+            f"{ENDINGS.get(task.status, task.status)} after {task.elapsed_s:.1f} s."
+            f"{superseded(task.superseded_by)}{again}\n"
             f"{'Error' if task.status in ('failed', 'timed_out') else 'Result'}: {task.text}"
         )
     return "\n\n".join(lines) + "\n\nTell the user now, briefly, in your own words. Do not call the tool again for it."

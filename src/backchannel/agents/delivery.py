@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from ..tasks import AsyncTaskResult
 from ..tools.text import LIMIT, error_text, text_of
+from .history import superseded
 
 __all__ = ["Delivery", "PromptTurn", "ResultsTurn", "results_text"]
 
@@ -194,5 +195,6 @@ def _told(result: AsyncTaskResult, perhaps_told: bool, limit: int) -> str:
     )
     return (
         f"Task {result.task_id}, tool {result.tool_name}, arguments {text_of(arguments, 600)}, "
-        f"after {result.elapsed:.1f} s.{again}\n{outcome}"
+        f"after {result.elapsed:.1f} s.{superseded(result.superseded_by)}{again}\n"
+        f"{outcome}"
     )

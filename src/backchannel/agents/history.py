@@ -10,7 +10,7 @@ from ..messages import Message, Messages, ToolResult, ToolUse, is_text
 from ..tools.text import cut, text_of
 from .repair import repaired, result_text, usable_call, usable_result
 
-__all__ = ["ENDINGS", "history_for_model", "late_result_text", "shrunk", "task_line"]
+__all__ = ["ENDINGS", "history_for_model", "late_result_text", "shrunk", "superseded", "task_line"]
 
 ENDINGS: dict[TaskStatus, str] = {
     "done": "is done",
@@ -96,6 +96,11 @@ def shrunk(text: str, limit: int = 120) -> str:
     return (words if len(words) > room // 2 else begun) + "..."
 
 
+def superseded(task_id: str | None) -> str:
+    """Return the sentence that marks a result as the older one; "" where no later task asked for the same."""
+    return "" if task_id is None else f" This is the older run: task {task_id} was started later for the same call."
+
+
 def task_line(task: TaskFinished, limit: int = 120) -> str:
     """Return what stays in the history of a background task that was told: which, how it ended, how its result began.
 
@@ -107,5 +112,7 @@ def task_line(task: TaskFinished, limit: int = 120) -> str:
     call = f"{cut(task.tool_name, _NAME)}({shrunk(arguments, 80)})"
     ending = ENDINGS.get(task.status, task.status)
     line = f"Background task {task.number}, {call}, {ending} after {task.elapsed_s:.1f} s"
+    if task.superseded_by is not None:
+        line += f" (superseded by task {cut(task.superseded_by, _NAME)})"
     said = shrunk(task.text, limit)
     return f"{line}: {said}" if said else f"{line}."

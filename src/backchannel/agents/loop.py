@@ -18,6 +18,7 @@ from ..commands import (
     CancelResponse,
     Command,
     Flush,
+    Mention,
     Publish,
     RunTool,
     SendResult,
@@ -304,6 +305,8 @@ class BidiLoop:
                 case Announce(text, tasks):
                     self._background.announced(tasks)
                     self._outbox.announce(text, tasks)
+                case Mention(notes, aloud):
+                    self._outbox.mention(notes, aloud, self._background.refreshed)
                 case CancelResponse(response_id):
                     self._outbox.cancel_response(response_id)
                 case Truncate(response_id, samples):

@@ -14,13 +14,15 @@ from ..events import (
     AnnouncementFailed,
     BidiTextInputEvent,
     LateResultEvent,
+    ProgressEvent,
     TaskFinished,
+    TaskProgressed,
     ToolResultEvent,
 )
 from ..messages import ToolResult, ToolSpec, ToolUse
 from ..models import BidiModel
 from ..models.realtime import CancelsResponses, TruncatesResponses, UpdatesTools
-from .conversation import Conversation
+from .conversation import Conversation, progress_text
 from .history import late_result_text
 from .link import Link
 
@@ -69,6 +71,19 @@ class Outbox:
     def announce(self, text: str, tasks: tuple[TaskFinished, ...]) -> None:
         """Tell the results of background tasks, unless they have been taken back meanwhile."""
         self._waiting.put_nowait(partial(self._announce, text, tasks))
+
+    def mention(
+        self,
+        notes: tuple[TaskProgressed, ...],
+        aloud: bool,
+        refresh: Callable[[tuple[TaskProgressed, ...]], tuple[TaskProgressed, ...]],
+    ) -> None:
+        """Tell how far background tasks are at the time of sending, without those that have ended by then.
+
+        Args:
+            refresh: Returns what is still to be told.
+        """
+        self._waiting.put_nowait(partial(self._mention, notes, aloud, refresh))
 
     def ask(self, event: BidiTextInputEvent) -> None:
         """Send a text that is not the user's; what cannot be sent is logged."""
@@ -145,6 +160,26 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - owed again, and tried again
             logger.warning("the result of %d task(s) could not be sent to the model: %s", len(tasks), error)
             self._feed(AnnouncementFailed(tasks))
+
+    async def _mention(
+        self,
+        notes: tuple[TaskProgressed, ...],
+        aloud: bool,
+        refresh: Callable[[tuple[TaskProgressed, ...]], tuple[TaskProgressed, ...]],
+    ) -> None:
+        fresh = refresh(notes)
+        if not fresh:
+            self._conversation.drop_mention(notes)
+            return
+        if aloud and not self._conversation.send_mention(notes):
+            return
+        try:
+            await self._model.send(ProgressEvent(progress_text(fresh, aloud=aloud), fresh, aloud))
+        except Exception as error:
+            self._conversation.drop_mention(notes)
+            if isinstance(error, BidiModelTimeoutError):
+                raise
+            logger.warning("the progress of %d task(s) could not be sent to the model: %s", len(notes), error)
 
     async def _ask(self, event: BidiTextInputEvent) -> None:
         try:

@@ -27,13 +27,14 @@ from ..hooks import (
 )
 from ..messages import AgentTool, Message, Messages, check_messages
 from ..models.text import TextModel
-from ..tasks import AsyncTool, AsyncToolManager, background_tasks_tool
+from ..tasks import AsyncToolManager
 from ..tasks.runners.coroutines import background_loop
 from ..tools import ToolExecutor, ToolRegistry, executor_of
 from . import arguments as checked
 from .approval import ApprovalCallback, Approvals
 from .direct import ToolCaller
 from .state import AgentState
+from .task_tools import managers_of, offer_task_tools
 from .text_turn import AgentResult, TextTurn
 from .turnstile import Turnstile
 from .window import ConversationManager
@@ -209,12 +210,10 @@ class Agent:
                 await self.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(self))
 
     def _managers(self) -> list[AsyncToolManager]:
-        managers = [tool.manager for tool in self.tool_registry.tools() if isinstance(tool, AsyncTool)]
-        return list(dict.fromkeys(managers))
+        return managers_of(self.tool_registry)
 
     def _offer_task_tool(self) -> None:
-        if self._managers() and self.tool_registry.get("background_tasks") is None:
-            self.tool_registry.register(background_tasks_tool(self._managers))
+        offer_task_tools(self.tool_registry, self)
 
 
 def _model(model: object) -> TextModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..messages import Role, ToolUse
 
@@ -18,9 +18,12 @@ __all__ = [
     "ConnectionLost",
     "Heard",
     "PlayerReady",
+    "TaskEnded",
     "TaskFinished",
+    "TaskProgressed",
     "TaskStarted",
     "TaskStatus",
+    "TaskSuperseded",
     "ToolFinished",
     "UserTextSent",
 ]
@@ -108,13 +111,18 @@ class TaskStarted:
 class TaskFinished:
     """A background task came to its end and is to be told, or not.
 
+    Where ``text`` is not the whole result, a note at its end says so, and begins with ``NOT_ALL``.
+
     Attributes:
         text: Its result or error, bounded, as a model or a person may read it.
         elapsed_s: From its start to its end, seconds.
         announce: When to tell: when nobody speaks, at once, or never.
         perhaps_told: It may have been told already, before a crash.
+        superseded_by: Id of a later task for the same call of the same tool, or None.
         interrupted: The model was about to tell it, and was interrupted before any of that was heard.
     """
+
+    NOT_ALL: ClassVar[str] = " (This is not all of it: "
 
     task_id: str
     number: int
@@ -126,3 +134,33 @@ class TaskFinished:
     announce: Literal["when_free", "at_once", "never"] = "when_free"
     perhaps_told: bool = False
     interrupted: bool = False
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgressed:
+    """A background task has come to a milestone.
+
+    Attributes:
+        text: How far it is, in a sentence.
+        aloud: Whether the user is to be told; otherwise only the model gets to know it.
+    """
+
+    task_id: str
+    text: str
+    aloud: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """A background task came to its end, in whatever way: of its progress nothing more is to be said."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSuperseded:
+    """A task was started for the same call as an earlier one, whose result was not told yet."""
+
+    task_id: str
+    superseded_by: str

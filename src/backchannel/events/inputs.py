@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias, get_args
 from ..errors import InvalidInputError
 from ..messages import Role, ToolResult, ToolUse
 from .base import AudioEvent, TypedEvent
-from .facts import TaskFinished
+from .facts import TaskFinished, TaskProgressed
 from .values import (
     AudioFormat,
     Channels,
@@ -33,6 +33,7 @@ __all__ = [
     "BidiInputEvent",
     "BidiTextInputEvent",
     "LateResultEvent",
+    "ProgressEvent",
     "input_event",
 ]
 
@@ -118,6 +119,21 @@ class LateResultEvent(BidiTextInputEvent):
         super().__init__(text)
         self.tool_use = tool_use
         self.tool_result = tool_result
+
+
+class ProgressEvent(BidiTextInputEvent):
+    """How far background tasks are, told to the model as text.
+
+    ``aloud``: the model is to say it. Otherwise it is context, and wants no answer; only models whose profile has
+    ``silent_text`` get it. A model that can use more than the text finds the tasks in ``notes``.
+    """
+
+    __slots__ = ("aloud", "notes")
+
+    def __init__(self, text: str, notes: tuple[TaskProgressed, ...], aloud: bool) -> None:
+        super().__init__(text)
+        self.notes = notes
+        self.aloud = aloud
 
 
 class BidiAudioInputEvent(AudioEvent):

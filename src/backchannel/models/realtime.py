@@ -35,6 +35,7 @@ class ModelProfile:
             agent, from the model's `UserSpeechEvent`.
         tools: New tools during a conversation: ``live`` (`UpdatesTools`) or by a ``restart``.
         reads_text: Whether text may be sent during a conversation.
+        silent_text: Whether the agent may give it text that is context only, and wants no answer.
         session_limit_s: How long a connection lives, seconds; None for ever. The agent makes a new one ahead of it.
         open_calls: How a new connection is told of calls that run on: as ``call`` (a call without a result in the
             history; its result is sent later under its id), or as a ``note`` in words (and its result as text).
@@ -51,6 +52,7 @@ class ModelProfile:
     session_limit_s: float | None = None
     open_calls: Literal["note", "call"] = "note"
     overlaps: bool = False
+    silent_text: bool = False
 
 
 @runtime_checkable

@@ -36,6 +36,7 @@ from ..events import (
     BidiResponseCompleteEvent,
     BidiResponseStartEvent,
     BidiTranscriptStreamEvent,
+    ProgressEvent,
     ToolResultEvent,
     ToolUseStreamEvent,
     TypedEvent,
@@ -50,6 +51,7 @@ __all__ = [
     "call",
     "expect",
     "expect_announcement",
+    "expect_progress",
     "expect_result",
     "expect_text",
     "fail",
@@ -98,7 +100,9 @@ def expect_text(text: str) -> Expect:
     return Expect(
         f"text with {text!r}",
         lambda event: (
-            event["type"] == "bidi_text_input" and not isinstance(event, AnnouncementEvent) and text in event["text"]
+            event["type"] == "bidi_text_input"
+            and not isinstance(event, (AnnouncementEvent, ProgressEvent))
+            and text in event["text"]
         ),
     )
 
@@ -108,6 +112,14 @@ def expect_announcement(text: str) -> Expect:
     return Expect(
         f"an announcement with {text!r}",
         lambda event: isinstance(event, AnnouncementEvent) and text in event["text"],
+    )
+
+
+def expect_progress(text: str = "", *, aloud: bool | None = None) -> Expect:
+    """Wait for how far background tasks are, told as text that contains ``text``; ``aloud``: to be said, or not."""
+    return Expect(
+        f"progress with {text!r}",
+        lambda event: isinstance(event, ProgressEvent) and text in event["text"] and aloud in (None, event.aloud),
     )
 
 

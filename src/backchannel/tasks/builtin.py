@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from ..tools.text import cut
 from ..tools.tool import AgentTool, tool
 from .look import Action, look
 from .manager import AsyncToolManager
+from .results import RESULT_TOOL
 from .task import Task
 from .wording import duration, percent
 
 __all__ = ["RESULT_TOOL", "TASK_TOOL", "background_tasks_tool", "describe", "look_at_result_tool"]
 
 TASK_TOOL = "background_tasks"
-RESULT_TOOL = "look_at_result"
 
 _RECENT = 3
 _LISTED = 8
@@ -29,8 +29,12 @@ _NUMBER_WORDS = {word: number for number, word in enumerate(_NUMBERS.split(), 1)
 _ENDINGS = {"done": "is done", "failed": "failed", "cancelled": "was cancelled", "timed_out": "timed out"}
 
 
-def background_tasks_tool(managers: Callable[[], Sequence[AsyncToolManager]]) -> AgentTool:
-    """Return the tool for the tasks of these managers, asked for at each call."""
+def background_tasks_tool(managers: Callable[[], Sequence[AsyncToolManager]], owner: Any = None) -> AgentTool:
+    """Return the tool for the tasks of these managers, asked for at each call.
+
+    Args:
+        owner: The agent whose tasks are meant, with those that were started by hand; None for everybody's.
+    """
 
     @tool(name=TASK_TOOL)
     async def background_tasks(
@@ -42,7 +46,7 @@ def background_tasks_tool(managers: Callable[[], Sequence[AsyncToolManager]]) ->
             action: What to do: list all, look at one, or cancel.
             task: The task's number, its id, or "all". May be left out where only one is running.
         """
-        known = [entry for manager in managers() for entry in manager.tasks]
+        known = _known(managers(), owner)
         if action == "cancel":
             return _cancel(known, task)
         return _look(known, task) if action == "look" else _list(known)
@@ -50,8 +54,12 @@ def background_tasks_tool(managers: Callable[[], Sequence[AsyncToolManager]]) ->
     return background_tasks
 
 
-def look_at_result_tool(managers: Callable[[], Sequence[AsyncToolManager]]) -> AgentTool:
-    """Return the tool that looks into what the tasks of these managers have returned."""
+def look_at_result_tool(managers: Callable[[], Sequence[AsyncToolManager]], owner: Any = None) -> AgentTool:
+    """Return the tool that looks into what the tasks of these managers have returned.
+
+    Args:
+        owner: As for `background_tasks_tool`.
+    """
 
     # A plain function: it runs in a thread, where a large value may take its time.
     @tool(name=RESULT_TOOL)
@@ -68,7 +76,7 @@ def look_at_result_tool(managers: Callable[[], Sequence[AsyncToolManager]]) -> A
             count: How many items, at most 50.
             text: For search: what to look for.
         """
-        known = [entry for manager in managers() for entry in manager.tasks]
+        known = _known(managers(), owner)
         found = [entry for entry in _found(known, task) if entry.status == "done"][-1:] or _found(known, task)[-1:]
         if not found:
             return _unknown(known, task)
@@ -77,6 +85,12 @@ def look_at_result_tool(managers: Callable[[], Sequence[AsyncToolManager]]) -> A
         return look(found[0].value, action, key=key, start=start, count=count, text=text)
 
     return look_at_result
+
+
+def _known(managers: Sequence[AsyncToolManager], owner: Any) -> list[Task]:
+    """Return the tasks that an agent may know of: no other agent's, whose user may be somebody else."""
+    tasks = [task for manager in managers for task in manager.tasks]
+    return tasks if owner is None else [task for task in tasks if task.owner is None or task.owner is owner]
 
 
 def describe(task: Task, *, result: bool = True) -> str:

@@ -15,7 +15,7 @@ from ..errors import (
     ToolDefinitionError,
 )
 from ..events import ToolResultEvent
-from ..messages import ToolSpec, ToolUse
+from ..messages import BACKGROUND_NOTICE, ToolSpec, ToolUse
 from ..tools.confirmation import check_confirm
 from ..tools.docstring import with_notice
 from ..tools.hints import hints_of
@@ -34,7 +34,7 @@ from .task import Task
 __all__ = ["AsyncTool", "ToolOptions", "async_tool"]
 
 _NOTICE = (
-    "This tool works in the background. A call is answered at once with a task number and without a result; the "
+    f"{BACKGROUND_NOTICE} A call is answered at once with a task number and without a result; the "
     "result follows later in a message of its own. Until it is there, do not make one up and do not repeat the call."
 )
 

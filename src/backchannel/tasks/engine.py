@@ -296,7 +296,7 @@ class Engine:
                 self._guarded(callback, "a callback", task)
             self.tell(task, "finished")
             if (complete := self.on_complete) is not None:
-                self._guarded(lambda: complete(self._result(task)), "on_complete", task)
+                self._guarded(lambda: complete(AsyncTaskResult.of(task)), "on_complete", task)
         finally:
             with self.lock:
                 self._telling -= 1
@@ -308,11 +308,6 @@ class Engine:
             call()
         except Exception as error:  # noqa: BLE001 - nothing that is told of a task may harm it
             self.log_fault(who, task, error)
-
-    def _result(self, task: Task) -> AsyncTaskResult:
-        return AsyncTaskResult(
-            task.id, task.tool_name, task.arguments, task.value, task.error, task.elapsed, task.reading
-        )
 
     # Later
 

@@ -84,7 +84,8 @@ class Launcher(Engine):
             if self._closed:
                 raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")
             twins = self.store.same_as(key)
-            if twins and (twin := self._duplicate(effects, tool_name, options, twins, owner)) is not None:
+            ours = [twin for twin in twins if owner is None or twin.owner is None or twin.owner is owner]
+            if twins and (twin := self._duplicate(effects, tool_name, options, twins, ours, owner)) is not None:
                 return twin, True
             task = Task(
                 self.manager,
@@ -108,7 +109,7 @@ class Launcher(Engine):
             refused = self.admission.refuses(job.ticket, held=bool(needed))
             if not refused:
                 task.job, task.key, task.dependencies = job, key, needed
-                self.store.add(task, twins)
+                self.store.add(task, ours)
                 self._pending += 1
                 # Who has to wait is held until the listeners know of the task: its end must not be told before.
                 held = bool(needed) or not self.admission.admits(job.ticket)
@@ -162,22 +163,30 @@ class Launcher(Engine):
         return runner, getattr(runner, "limit", None)
 
     def _duplicate(
-        self, effects: Effects, tool_name: str, options: TaskOptions, twins: list[Task], owner: Any
+        self,
+        effects: Effects,
+        tool_name: str,
+        options: TaskOptions,
+        twins: list[Task],
+        ours: list[Task],
+        owner: Any,
     ) -> Task | None:
-        """Apply the rule for duplicates; returns the task to be used instead of a new one. With the lock held."""
+        """Apply the rule for duplicates; returns the task to be used instead of a new one. With the lock held.
+
+        Only the tasks in ``ours`` may be used again or cancelled: the others are another agent's.
+        """
         twin = twins[-1]
         if options.on_duplicate == "refuse":
             raise TaskRefusedError(
                 f"{tool_name} was not started: task {twin.number}, {twin.label}, is doing the same and is not done "
                 "yet. Wait for its result, or cancel it first."
             )
-        if options.on_duplicate == "reuse":
-            for twin in reversed(twins):
-                if owner is None or twin.owner is None or twin.owner is owner:
-                    twin.owner = owner if twin.owner is None else twin.owner
-                    return twin
+        if options.on_duplicate == "reuse" and ours:
+            twin = ours[-1]
+            twin.owner = owner if twin.owner is None else twin.owner
+            return twin
         if options.on_duplicate == "replace":
-            for twin in twins:
+            for twin in ours:
                 self.apply(effects, twin, lifecycle.CancelRequested(self.clock(), "a newer call replaced it"))
         return None
 

@@ -35,6 +35,7 @@ class Milestone:
         text: A sentence on it.
         fraction: From 0 to 1, or None where the total is unknown.
         aloud: Whether it is to be said; otherwise the model only gets to know it.
+        call_id: Id of the model's call that started the task, or None.
     """
 
     task_id: str
@@ -42,6 +43,7 @@ class Milestone:
     text: str
     fraction: float | None
     aloud: bool
+    call_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +54,11 @@ class _Mark:
     spoken_at: float = 0.0
     silent_due: bool = False
     aloud_due: bool = False
+    every_s: float | None = None
+
+    def due(self, now: float) -> bool:
+        """Whether it is to be said."""
+        return self.aloud_due or (self.every_s is not None and now >= self.spoken_at + self.every_s)
 
 
 class Milestones:
@@ -62,22 +69,23 @@ class Milestones:
         self._marks: dict[str, _Mark] = {}
         self._spoken_at = -math.inf
 
-    def started(self, task_id: str, now: float) -> None:
-        """A task began, or begins anew."""
-        self._marks[task_id] = _Mark(spoken_at=now)
+    def started(self, task_id: str, now: float, rule: MilestoneRule = None) -> bool:
+        """A task began, or begins anew; whether something becomes due as time passes."""
+        self._marks[task_id] = _Mark(spoken_at=now, every_s=_seconds(rule))
+        return self._marks[task_id].every_s is not None
 
     def progressed(self, task_id: str, fraction: float | None, rule: MilestoneRule, now: float) -> bool:
         """A task reported; whether something became due that was not."""
-        mark = self._marks.setdefault(task_id, _Mark(spoken_at=now))
+        mark = self._marks.setdefault(task_id, _Mark(spoken_at=now, every_s=_seconds(rule)))
         # The end is told by the result.
         quarter = 0 if fraction is None else min(int(fraction * 4 + 1e-9), 3)
         before = mark.silent_due, mark.aloud_due
+        mark.every_s = _seconds(rule)
         if quarter > mark.quarter:
             mark.quarter = quarter
             mark.silent_due = True
             mark.aloud_due = mark.aloud_due or rule == "quarters"
-        if isinstance(rule, (int, float)) and now - mark.spoken_at >= rule:
-            mark.aloud_due = True
+        mark.aloud_due = mark.due(now)
         return (mark.silent_due, mark.aloud_due) != before
 
     def ended(self, task_id: str) -> None:
@@ -89,7 +97,7 @@ class Milestones:
         may_speak = now - self._spoken_at >= self._gap_s
         taken = []
         for task_id, mark in self._marks.items():
-            aloud = mark.aloud_due and may_speak
+            aloud = may_speak and mark.due(now)
             if aloud or mark.silent_due:
                 taken.append((task_id, aloud))
                 mark.silent_due = False
@@ -100,18 +108,20 @@ class Milestones:
 
     def next_due(self, now: float) -> float | None:
         """When `take` has something to give; None for not before the next report."""
-        if any(mark.silent_due for mark in self._marks.values()):
+        marks = self._marks.values()
+        if any(mark.silent_due for mark in marks):
             return now
-        if any(mark.aloud_due for mark in self._marks.values()):
-            return max(now, self._spoken_at + self._gap_s)
-        return None
+        times = [now for mark in marks if mark.aloud_due]
+        times += [mark.spoken_at + mark.every_s for mark in marks if mark.every_s is not None]
+        return max(now, self._spoken_at + self._gap_s, min(times)) if times else None
 
 
 class MilestoneWatch:
     """Follows the tasks of a manager for one conversation. From any thread.
 
     Args:
-        wake: Called in whatever thread when there is something to take that was not there before. Must be short.
+        wake: Called in whatever thread when there is something to take that was not there before, or `next_due_s` may
+            be sooner. Must be short.
         wants: Whether a task is this conversation's.
         gap_s: Least time between two spoken milestones, seconds.
     """
@@ -138,6 +148,12 @@ class MilestoneWatch:
             found = [(self._tasks[task_id], aloud) for task_id, aloud in self._machine.take(self._manager.clock())]
         return [_milestone(task, aloud) for task, aloud in found if not task.done()]
 
+    def now(self, task_id: str) -> Milestone | None:
+        """Return how far a task is; None if it has ended, or is not this conversation's."""
+        with self._lock:
+            task = self._tasks.get(task_id)
+        return None if task is None or task.done() else _milestone(task, aloud=False)
+
     def next_due_s(self) -> float | None:
         """In how many seconds `take` has something to give; None for not before `wake`."""
         now = self._manager.clock()
@@ -162,7 +178,7 @@ class MilestoneWatch:
                 self._tasks.pop(task.id, None)
             elif kind == "started":
                 self._tasks[task.id] = task
-                self._machine.started(task.id, now)
+                due = self._machine.started(task.id, now, task.options.milestones)
             else:
                 self._tasks[task.id] = task
                 due = self._machine.progressed(task.id, task.progress.fraction, task.options.milestones, now)
@@ -179,6 +195,10 @@ def rule_fault(rule: Any) -> str:
     return f'milestones={rule!r:.100} must be "quarters", a number of seconds above 0, or None'
 
 
+def _seconds(rule: MilestoneRule) -> float | None:
+    return None if rule is None or isinstance(rule, str) else float(rule)
+
+
 def _milestone(task: Task, aloud: bool) -> Milestone:
     progress = task.progress
     parts = []
@@ -191,4 +211,4 @@ def _milestone(task: Task, aloud: bool) -> Milestone:
     if not parts:
         parts.append(f"running for {duration(task.elapsed)}")
     text = f"Task {task.number}, {task.label}: {', '.join(parts)}."
-    return Milestone(task.id, task.number, text, progress.fraction, aloud)
+    return Milestone(task.id, task.number, text, progress.fraction, aloud, task.call_id)

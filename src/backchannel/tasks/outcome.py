@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..tools.text import LIMIT
-from .results import Reading, text_for_model
+from .results import Reading, looks_at_results, text_for_model
 from .task import Task
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class AsyncTaskResult:
         error: What it raised, or why the task ended without a value; None where it is done.
         elapsed: From start to end, seconds.
         reading: What was found when the value came: see `backchannel.tasks.results`.
+        looks: Whether the model that is told of it can look further into it.
+        superseded_by: Id of a later task for the same call of the same tool, or None.
     """
 
     task_id: str
@@ -39,10 +41,31 @@ class AsyncTaskResult:
     error: BaseException | None
     elapsed: float
     reading: Reading | None = field(default=None, repr=False, compare=False)
+    looks: bool = field(default=False, repr=False, compare=False)
+    superseded_by: str | None = None
+
+    @classmethod
+    def of(cls, task: Task, teller: Any = None) -> AsyncTaskResult:
+        """Return the outcome of a task that has ended.
+
+        Args:
+            teller: The agent that tells it; None for the one that asked for it.
+        """
+        return cls(
+            task.id,
+            task.tool_name,
+            task.arguments,
+            task.value,
+            task.error,
+            task.elapsed,
+            task.reading,
+            looks_at_results(task.owner if teller is None else teller),
+            task.superseded_by,
+        )
 
     def text(self, limit: int = LIMIT) -> str:
         """Return what a model is told of the result, at most ``limit`` characters."""
-        return text_for_model(self.result, self.reading, f"task {self.task_id}", limit)
+        return text_for_model(self.result, self.reading, f"task {self.task_id}", limit, looks=self.looks)
 
     @property
     def value(self) -> Any:

@@ -11,13 +11,17 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union
 
+from ..events import TaskFinished
 from ..tools.digest import digest_of
 from ..tools.text import LIMIT, error_text, shown
 
 if TYPE_CHECKING:
     from .task import Task
 
-__all__ = ["Reading", "answer_of", "misfit", "read", "text_for_model", "told"]
+__all__ = ["RESULT_TOOL", "Reading", "answer_of", "looks_at_results", "misfit", "read", "text_for_model", "told"]
+
+RESULT_TOOL = "look_at_result"
+"""The built-in tool through which a model looks into what a task has returned."""
 
 _log = logging.getLogger(__name__)
 _CHECKED = 100
@@ -66,13 +70,27 @@ def told(task: Task, limit: int = LIMIT) -> str:
     """Return what a model is told at a task's end, at most ``limit`` characters: also where the rest of it is."""
     if task.status != "done":
         return task.summary(limit)
-    return text_for_model(task.value, task.reading, f"task {task.number}, id {task.id},", limit)
+    looks = looks_at_results(task.owner)
+    return text_for_model(task.value, task.reading, f"task {task.number}, id {task.id},", limit, looks=looks)
 
 
-def text_for_model(value: Any, reading: Reading | None, keeper: str, limit: int = LIMIT) -> str:
-    """Return what a model is told of a value that ``keeper`` keeps, at most ``limit`` characters."""
+def looks_at_results(agent: Any) -> bool:
+    """Return whether an agent's model has the tool that looks into results."""
+    try:
+        return RESULT_TOOL in getattr(agent, "tool_names", ())
+    except Exception:  # noqa: BLE001 - whatever it is, it has no such tool
+        return False
+
+
+def text_for_model(value: Any, reading: Reading | None, keeper: str, limit: int = LIMIT, *, looks: bool = False) -> str:
+    """Return what a model is told of a value that ``keeper`` keeps, at most ``limit`` characters.
+
+    Args:
+        looks: Whether the model has a tool for the rest, which is named then.
+    """
     note = f" (Beware: the tool {reading.misfit}.)" if reading is not None and reading.misfit else ""
-    kept = f" (This is not all of it: {keeper} keeps the whole result.)"
+    more = f"; {RESULT_TOOL} shows more of it" if looks else ""
+    kept = f"{TaskFinished.NOT_ALL}{keeper} keeps the whole result{more}.)"
     room = max(limit - len(note) - len(kept), 0)
     if reading is not None and reading.text is not None:
         text, whole = shown(reading.text, room)

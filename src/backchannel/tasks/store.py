@@ -24,6 +24,7 @@ class TaskStore:
         self._ended: deque[str] = deque()
         self._tokens: dict[str, Task] = {}
         self._same: dict[Hashable, list[Task]] = {}
+        self._last_ended: dict[Hashable, Task] = {}
 
     @property
     def tasks(self) -> list[Task]:
@@ -64,8 +65,12 @@ class TaskStore:
         self._tasks[task.id] = self._by_number[task.number] = task
         if task.key is not None:
             self._same.setdefault(task.key, []).append(task)
+            # What has ended and was not told yet is told, marked, too.
+            if (ended := self._last_ended.get(task.key)) is not None and not ended.delivered:
+                superseded = [*superseded, ended]
         for other in superseded:
-            other.superseded_by = task.id
+            if other.owner is None or task.owner is None or other.owner is task.owner:
+                other.superseded_by = task.id
 
     def ended(self, task: Task, kept: int) -> None:
         """A task has ended; only the last ``kept`` of those are kept."""
@@ -73,10 +78,13 @@ class TaskStore:
             same.remove(task)
             if not same:
                 del self._same[task.key]
+            self._last_ended[task.key] = task
         self._ended.append(task.id)
         if len(self._ended) > kept:
             old = self._tasks.pop(self._ended.popleft())
             del self._by_number[old.number]
+            if self._last_ended.get(old.key) is old:
+                del self._last_ended[old.key]
             if old.secret is not None:
                 del self._tokens[old.secret]
 

@@ -436,6 +436,7 @@ class Task:
             told(self),
             self.elapsed,
             self.announce,
+            superseded_by=self.superseded_by,
         )
 
     # For the manager, which holds its lock

@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from backchannel import AsyncToolManager, BidiAgent, async_tool, tool
-from backchannel.events import TypedEvent
+from backchannel.events import TypedEvent, UserSpeechEvent
 from backchannel.models.realtime import ModelProfile
 from backchannel.models.scripted import (
     ScriptedModel,
     call,
     expect,
     expect_announcement,
+    expect_progress,
     expect_result,
     expect_text,
     hear,
     say,
 )
+from backchannel.tasks import track
 
 
 @pytest.fixture
@@ -203,7 +205,7 @@ async def test_a_tool_declared_during_the_conversation_is_offered_to_the_model(m
         assert agent.tool_names == []
         agent.tool_registry.register(later)
         await until(lambda: model.tool_updates)
-        assert {spec["name"] for spec in model.tool_updates[-1]} == {"later", "background_tasks"}
+        assert {spec["name"] for spec in model.tool_updates[-1]} == {"later", "background_tasks", "look_at_result"}
 
 
 async def test_a_model_that_cannot_take_tools_live_is_connected_anew_when_nobody_speaks(manager):
@@ -220,7 +222,7 @@ async def test_a_model_that_cannot_take_tools_live_is_connected_anew_when_nobody
         agent.tool_registry.register(later)
         await until(lambda: len(model.starts) == 2)
         reading.cancel()
-    assert {spec["name"] for spec in model.starts[1]["tools"]} == {"later", "background_tasks"}
+    assert {spec["name"] for spec in model.starts[1]["tools"]} == {"later", "background_tasks", "look_at_result"}
 
 
 async def test_send_from_another_loop_is_handed_over():
@@ -341,3 +343,223 @@ async def test_a_result_that_was_given_to_the_model_before_the_agent_stopped_is_
     model.check()
     assert manager.tasks[0].delivered
     assert agent.announced == set()
+
+
+class Steps:
+    """A tool whose progress the test drives, a step at a time."""
+
+    def __init__(self, manager: AsyncToolManager, **options: Any) -> None:
+        self.go = threading.Semaphore(0)
+
+        @async_tool(manager, **options)
+        def train(dataset: str) -> str:
+            """Train."""
+            for _ in track(range(8), "epochs"):
+                assert self.go.acquire(timeout=10)
+            return "error 4 percent"
+
+        self.tool = train
+
+    def step(self, count: int = 1) -> None:
+        self.go.release(count)
+
+
+async def test_a_model_is_told_quarters_silently_where_it_can_be(manager):
+    steps = Steps(manager, grace_s=0)
+    model = ScriptedModel(
+        call("train", {"dataset": "sales"}),
+        expect_result("train"),
+        say("Started."),
+        expect_progress("Task 1, train sales: 25 percent", aloud=False),
+        expect_progress("50 percent", aloud=False),
+        expect_announcement("error 4 percent"),
+        say("Done."),
+        profile=ModelProfile(tools="live", silent_text=True),
+    )
+    async with BidiAgent(model, tools=[steps.tool]) as agent:
+        reading = asyncio.create_task(collect(agent, []))
+        await until(lambda: len(model.sent) == 1)
+        steps.step(2)
+        await until(lambda: len(model.sent) == 2)
+        steps.step(2)
+        await until(lambda: len(model.sent) == 3)
+        assert [message["role"] for message in agent.messages if "percent" in str(message)] == []
+        manager.tasks[0].announce = "when_free"
+        steps.step(4)
+        await until(lambda: manager.tasks[0].delivered)
+        reading.cancel()
+    # The last quarter may or may not have come before the end.
+    model.check()
+
+
+async def test_a_voice_says_quarters_where_the_tool_asks_for_it(manager):
+    steps = Steps(manager, grace_s=0, milestones="quarters")
+    model = ScriptedModel(
+        call("train", {"dataset": "sales"}),
+        expect_result("train"),
+        say("Started.", 0.04),
+        expect_progress("Task 1, train sales: 50 percent", aloud=True),
+        say("Half of it is done.", 0.04),
+        expect_announcement("error 4 percent"),
+        say("Done.", 0.04),
+    )
+    async with BidiAgent(model, tools=[steps.tool]) as agent:
+        reading = asyncio.create_task(collect(agent, []))
+        await until(lambda: len(model.sent) == 1)
+        steps.step(4)
+        await until(lambda: len(model.sent) == 2)
+        steps.step(4)
+        await until(lambda: manager.tasks[0].delivered)
+        reading.cancel()
+    model.check()
+    assert "Half of it is done." in str(agent.messages)
+    assert "Background progress" not in str(agent.messages)
+
+
+async def test_without_that_the_voice_says_nothing_on_the_way(manager):
+    steps = Steps(manager, grace_s=0)
+    model = ScriptedModel(
+        call("train", {"dataset": "sales"}),
+        expect_result("train"),
+        say("Started."),
+        expect_announcement("error"),
+        say(""),
+    )
+    async with BidiAgent(model, tools=[steps.tool]) as agent:
+        reading = asyncio.create_task(collect(agent, []))
+        await until(lambda: len(model.sent) == 1)
+        steps.step(8)
+        await until(lambda: manager.tasks[0].delivered)
+        reading.cancel()
+    model.check()
+
+
+async def test_what_a_task_reports_in_the_grace_period_is_told_after_its_acknowledgement(manager):
+    steps = Steps(manager, grace_s=0.2, milestones="quarters")
+    steps.step(4)
+    model = ScriptedModel(
+        call("train", {"dataset": "sales"}),
+        expect_result("Started train sales"),
+        say("Started.", 0.04),
+        expect_progress("50 percent", aloud=True),
+        say("Half.", 0.04),
+    )
+    async with BidiAgent(model, tools=[steps.tool]) as agent:
+        reading = asyncio.create_task(collect(agent, []))
+        await until(lambda: len(model.sent) == 2)
+        reading.cancel()
+    steps.step(4)
+    model.check()
+
+
+async def test_milestones_of_another_agents_tasks_are_not_told(manager):
+    steps = Steps(manager, milestones="quarters")
+    model, other = ScriptedModel(), object()
+    async with BidiAgent(model, tools=[steps.tool]):
+        task = steps.tool.manager.start("train", steps.tool.fn, {"dataset": "sales"}, owner=other)
+        steps.step(8)
+        assert await task == "error 4 percent"
+        await asyncio.sleep(0.02)
+    assert model.sent == []
+
+
+async def test_a_result_that_is_owed_is_marked_when_the_same_is_asked_for_again(manager):
+    release = {n: threading.Event() for n in (1, 2)}
+    runs = iter((1, 2))
+
+    @async_tool(manager, grace_s=0)
+    def search(text: str) -> str:
+        """Search."""
+        run = next(runs)
+        release[run].wait(10)
+        return f"found by run {run}"
+
+    model = ScriptedModel(
+        call("search", {"text": "x"}, "c1"),
+        expect_result("Started"),
+        [UserSpeechEvent(True)],
+        expect_text("again"),
+        call("search", {"text": "x"}, "c2"),
+        expect_result("Started"),
+        expect_announcement("This is the older run: task"),
+        say("The first one is done."),
+        expect_announcement("found by run 2"),
+        say("The second one too."),
+        profile=ModelProfile(interruption="agent", tools="live"),
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[search]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: any(event.get("type") == "user_speech" for event in events))
+        release[1].set()
+        await until(lambda: agent._conversation.conversation.owed)  # type: ignore[union-attr]
+        agent._conversation.conversation.user_speaking = False  # type: ignore[union-attr]
+        await agent.send("again")
+        await until(lambda: manager.tasks[0].delivered)
+        release[2].set()
+        await until(lambda: manager.tasks[1].delivered)
+        reading.cancel()
+    model.check()
+    first, second = manager.tasks
+    assert first.superseded_by == second.id
+    told = [event for event in model.sent if event["type"] == "bidi_text_input" and "found by" in event["text"]]
+    assert "found by run 1" in told[0]["text"]
+    assert "older" not in told[1]["text"]
+
+
+async def test_several_calls_at_once_wait_for_their_grace_together(manager):
+    many = AsyncToolManager(max_workers=8, grace_s=0.3)
+    release = threading.Event()
+
+    @async_tool(many)
+    def work(n: int) -> str:
+        """Work."""
+        release.wait(10)
+        return f"result {n}"
+
+    model = ScriptedModel(
+        [call("work", {"n": n}, f"c{n}") for n in range(8)],
+        [expect("an acknowledgement", lambda event: event["type"] == "tool_result")] * 8,
+        say("All started."),
+    )
+    loop = asyncio.get_running_loop()
+    async with BidiAgent(model, tools=[work]):
+        await until(lambda: len(many.tasks) == 8)
+        began = loop.time()
+        await until(lambda: len(model.sent) == 8)
+        waited = loop.time() - began
+    release.set()
+    many.shutdown()
+    assert waited < 8 * 0.3
+
+
+async def test_eight_tasks_that_finish_at_the_same_instant_are_told_in_one_go(manager):
+    many = AsyncToolManager(max_workers=8, grace_s=0)
+    together = threading.Barrier(8)
+    release = threading.Event()
+
+    @async_tool(many)
+    def work(n: int) -> str:
+        """Work."""
+        release.wait(10)
+        together.wait(10)
+        return f"result {n}"
+
+    model = ScriptedModel(
+        [call("work", {"n": n}, f"c{n}") for n in range(8)],
+        [expect("an acknowledgement", lambda event: event["type"] == "tool_result")] * 8,
+        say("All started.", 0.04),
+        expect_announcement("result"),
+        say("All done.", 0.04),
+    )
+    events: list[TypedEvent] = []
+    async with BidiAgent(model, tools=[work]) as agent:
+        reading = asyncio.create_task(collect(agent, events))
+        await until(lambda: any(event.get("type") == "bidi_response_complete" for event in events))
+        release.set()
+        await until(lambda: all(task.delivered for task in many.tasks))
+        reading.cancel()
+    many.shutdown()
+    model.check()
+    [announcement] = [event for event in model.sent if event["type"] == "bidi_text_input"]
+    assert len(announcement.tasks) == 8

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backchannel.agents.conversation import REPLY_WAIT_S, Conversation, announcement
+from backchannel.agents.conversation import (
+    GATHER_S,
+    MENTION_GAP_S,
+    REPLY_WAIT_S,
+    Conversation,
+    announcement,
+    progress_text,
+)
 from backchannel.agents.playback import Playback
 from backchannel.commands import (
     AmendMessage,
@@ -16,6 +23,7 @@ from backchannel.commands import (
     AppendMessage,
     CancelResponse,
     Flush,
+    Mention,
     Publish,
     RunTool,
     SendResult,
@@ -35,8 +43,11 @@ from backchannel.events import (
     BidiUsageEvent,
     ConnectionLost,
     Heard,
+    TaskEnded,
     TaskFinished,
+    TaskProgressed,
     TaskStarted,
+    TaskSuperseded,
     ToolFinished,
     ToolResultEvent,
     ToolUseStreamEvent,
@@ -424,6 +435,190 @@ def test_what_was_interrupted_says_so():
     assert "already" not in text
 
 
+def at_milestone(number: int = 1, text: str = "half", *, aloud: bool = True) -> TaskProgressed:
+    return TaskProgressed(f"{number:08x}", f"Task {number}: {text}.", aloud)
+
+
+def test_the_first_of_several_results_waits_a_moment_for_the_others():
+    machine = conversation()
+    for number in (1, 2, 3):
+        machine.handle(ToolUseStreamEvent({}, use(f"c{number}")), 0.0)
+        task = TaskStarted(f"{number:08x}", number, "research", {})
+        machine.handle(ToolFinished(use(f"c{number}"), result(f"c{number}", task)), 0.0)
+    commands = machine.handle(finished(1), 5.0)
+    assert of(Announce, commands) == []
+    assert of(WakeAt, commands) == [WakeAt(5.0 + GATHER_S)]
+    assert of(Announce, machine.handle(finished(2), 5.05)) == []
+    [announce] = of(Announce, machine.tick(5.0 + GATHER_S))
+    assert len(announce.tasks) == 2
+    machine.handle(BidiResponseStartEvent("r"), 6.0)
+    machine.handle(BidiResponseCompleteEvent("r", "complete"), 6.0)
+    assert len(of(Announce, machine.handle(finished(3), 7.0))) == 1
+
+
+def test_the_last_of_several_results_does_not_let_the_others_wait():
+    machine = conversation()
+    for number in (1, 2):
+        machine.handle(ToolUseStreamEvent({}, use(f"c{number}")), 0.0)
+        task = TaskStarted(f"{number:08x}", number, "research", {})
+        machine.handle(ToolFinished(use(f"c{number}"), result(f"c{number}", task)), 0.0)
+    machine.handle(finished(1), 5.0)
+    [announce] = of(Announce, machine.handle(finished(2), 5.0))
+    assert len(announce.tasks) == 2
+
+
+def test_a_milestone_is_said_when_nobody_speaks_and_is_no_message_of_the_history():
+    commands = conversation().handle(at_milestone(), 0.0)
+    assert of(Mention, commands) == [Mention((at_milestone(),), aloud=True)]
+    assert of(AppendMessage, commands) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [UserSpeechEvent(True)],
+        [UserTextSent("hello")],
+        [BidiResponseStartEvent("r")],
+        [ToolUseStreamEvent({}, use())],
+        [finished(9)],
+    ],
+    ids=["user speaks", "answer owed", "model speaks", "call just made", "a result is told"],
+)
+def test_a_milestone_waits_and_is_told_as_it_was_last(before: list[Any]):
+    machine = conversation()
+    for fact in before:
+        machine.handle(fact, 0.0)
+    assert of(Mention, machine.handle(at_milestone(text="half"), 0.1)) == []
+    assert of(Mention, machine.handle(at_milestone(text="three quarters", aloud=False), 0.2)) == []
+    for fact in (
+        UserSpeechEvent(False),
+        BidiResponseStartEvent("r"),
+        audio(),
+        BidiResponseCompleteEvent("r", "complete"),
+    ):
+        assert of(Mention, machine.handle(fact, 0.3)) == []
+    commands = machine.handle(Heard("r", 640, finished=True), 0.4) + machine.tick(3.0)
+    assert of(Mention, commands) == [Mention((at_milestone(text="three quarters"),), aloud=True)]
+
+
+def test_several_milestones_are_said_together_and_the_next_ones_later():
+    machine = conversation()
+    machine.handle(UserSpeechEvent(True), 0.0)
+    machine.handle(at_milestone(1), 0.1)
+    machine.handle(at_milestone(2), 0.2)
+    machine.handle(UserSpeechEvent(False), 0.3)
+    [mention] = of(Mention, machine.tick(0.3 + REPLY_WAIT_S))
+    assert [note.task_id for note in mention.notes] == ["00000001", "00000002"]
+    commands = machine.handle(at_milestone(3), 3.0)
+    assert of(Mention, commands) == []
+    [wake] = of(WakeAt, commands)
+    assert wake.at == 0.3 + REPLY_WAIT_S + MENTION_GAP_S
+    assert len(of(Mention, machine.tick(wake.at))) == 1
+
+
+def test_a_milestone_is_not_said_in_front_of_a_result_nor_after_the_tasks_end():
+    machine = conversation()
+    machine.handle(UserSpeechEvent(True), 0.0)
+    machine.handle(at_milestone(1), 0.1)
+    machine.handle(at_milestone(2), 0.1)
+    machine.handle(at_milestone(3), 0.1)
+    machine.handle(finished(1), 0.2)
+    machine.handle(TaskEnded("00000002"), 0.2)
+    machine.handle(UserSpeechEvent(False), 0.3)
+    commands = machine.tick(0.3 + REPLY_WAIT_S)
+    assert len(of(Announce, commands)) == 1
+    assert of(Mention, commands) == []
+    for fact in (BidiResponseStartEvent("r"), audio(), BidiResponseCompleteEvent("r", "complete")):
+        machine.handle(fact, 2.0)
+    [mention] = of(Mention, machine.handle(Heard("r", 640, finished=True), 2.1))
+    assert mention.notes == (at_milestone(3),)
+
+
+def test_a_milestone_that_is_interrupted_is_not_owed_again():
+    machine = conversation()
+    [mention] = of(Mention, machine.handle(at_milestone(), 0.0))
+    assert machine.send_mention(mention.notes)
+    machine.handle(BidiResponseStartEvent("r"), 0.1)
+    machine.handle(audio(), 0.1)
+    commands = machine.handle(UserSpeechEvent(True), 0.2)
+    assert of(CancelResponse, commands) == [CancelResponse("r")]
+    machine.handle(UserSpeechEvent(False), 0.3)
+    assert of(Mention, machine.tick(60.0)) == []
+
+
+def test_a_milestone_is_taken_back_when_the_user_speaks_before_it_is_sent():
+    machine = conversation()
+    [mention] = of(Mention, machine.handle(at_milestone(), 0.0))
+    machine.handle(UserSpeechEvent(True), 0.1)
+    assert not machine.send_mention(mention.notes)
+
+
+def test_a_response_with_a_milestone_does_not_begin_while_the_user_speaks():
+    machine = conversation()
+    [mention] = of(Mention, machine.handle(at_milestone(), 0.0))
+    assert machine.send_mention(mention.notes)
+    machine.handle(UserSpeechEvent(True), 0.1)
+    assert of(CancelResponse, machine.handle(BidiResponseStartEvent("r"), 0.2)) == [CancelResponse("r")]
+    machine.handle(BidiResponseCompleteEvent("r", "interrupted"), 0.3)
+    machine.handle(UserSpeechEvent(False), 0.4)
+    assert of(CancelResponse, machine.handle(BidiResponseStartEvent("r2"), 0.5)) == []
+
+
+def test_a_result_that_is_told_at_once_is_not_taken_for_the_milestone_that_is_being_said():
+    machine = conversation()
+    [mention] = of(Mention, machine.handle(at_milestone(2), 0.0))
+    machine.send_mention(mention.notes)
+    assert of(Announce, machine.handle(finished(1, announce="at_once"), 0.1)) == []
+    commands = machine.handle(BidiResponseStartEvent("r"), 0.2)
+    assert len(of(Announce, commands)) == 1
+    assert of(Told, machine.handle(audio(), 0.3)) == []
+    assert of(Told, machine.handle(Heard("r", 640), 0.4)) == []
+
+
+@pytest.mark.parametrize("silent_text", [True, False])
+def test_what_is_not_said_goes_to_models_that_take_it_silently_whoever_speaks(silent_text: bool):
+    profile = ModelProfile(interruption="agent", silent_text=silent_text)
+    machine = Conversation(profile, Playback(RATE, tracked=True))
+    machine.handle(UserSpeechEvent(True), 0.0)
+    commands = machine.handle(at_milestone(aloud=False), 0.1)
+    assert of(Mention, commands) == ([Mention((at_milestone(aloud=False),), aloud=False)] if silent_text else [])
+    assert of(AppendMessage, commands) == []
+
+
+def test_how_far_a_task_is_does_not_overtake_its_acknowledgement():
+    machine = Conversation(ModelProfile(interruption="agent", silent_text=True), Playback(RATE, tracked=True))
+    machine.handle(ToolUseStreamEvent({}, use()), 0.0)
+    machine.handle(UserSpeechEvent(True), 0.1)
+    machine.handle(ToolFinished(use(), result()), 0.2)
+    assert of(Mention, machine.handle(at_milestone(aloud=False), 0.3)) == []
+    kinds = [type(command) for command in machine.handle(UserSpeechEvent(False), 0.4)]
+    assert kinds.index(SendResult) < kinds.index(Mention)
+
+
+def test_a_model_that_reads_no_text_is_told_no_milestones():
+    machine = Conversation(ModelProfile(reads_text=False), Playback(RATE))
+    assert of(Mention, machine.handle(at_milestone(), 0.0)) == []
+
+
+def test_the_text_of_a_milestone_says_what_to_do_with_it():
+    notes = [at_milestone(1), at_milestone(2)]
+    assert "Task 1: half. Task 2: half. Tell the user" in progress_text(notes, aloud=True)
+    assert "do not answer this: Task 1: half." in progress_text(notes, aloud=False)
+
+
+def test_a_superseded_result_is_still_told_and_marked():
+    machine = conversation()
+    machine.handle(UserSpeechEvent(True), 0.0)
+    machine.handle(finished(1), 0.1)
+    machine.handle(finished(2, superseded_by="00000004"), 0.1)
+    machine.handle(TaskSuperseded("00000001", "00000003"), 0.2)
+    machine.handle(UserSpeechEvent(False), 0.3)
+    [told] = of(Announce, machine.tick(0.3 + REPLY_WAIT_S))
+    assert [task.superseded_by for task in told.tasks] == ["00000003", "00000004"]
+    assert told.text.count("This is the older run: task") == 2
+    assert "task 00000003 was started later for the same call" in told.text
+
+
 class World:
     """A user, a model and a player around the machine, driven by random choices; checks the invariants."""
 
@@ -438,6 +633,8 @@ class World:
         self.generated: dict[str, int] = {}
         self.heard: dict[str, int] = {}
         self.count = 0
+        self.mentions: list[Mention] = []
+        self.mentioned_at = -1000.0
 
     def do(self, fact: object) -> None:
         self.take(self.machine.handle(fact, self.now))
@@ -453,6 +650,14 @@ class World:
                     for task in tasks:
                         assert task.task_id not in self.told, "told twice"
                         self.told.append(task.task_id)
+                case Mention(notes, True):
+                    assert not self.user_speaking, "a milestone over the user"
+                    assert not self.machine.owed, "a milestone in front of a result"
+                    ended = {task.task_id for task in self.tasks}
+                    assert not ended & {note.task_id for note in notes}, "a milestone after the end"
+                    assert self.now >= self.mentioned_at + MENTION_GAP_S
+                    self.mentioned_at = self.now
+                    self.mentions.append(command)
                 case Truncate(response_id, samples):
                     assert samples <= self.heard.get(response_id, 0), "truncated beyond what was played"
                 case CancelResponse(response_id):
@@ -467,6 +672,11 @@ class World:
             case "task":
                 self.tasks.append(finished(len(self.tasks) + 1))
                 self.do(self.tasks[-1])
+            case "progress":
+                self.do(at_milestone(len(self.tasks) + 1 + amount % 3, aloud=amount % 5 > 0))
+            case "send" if self.mentions:
+                if self.machine.send_mention(self.mentions[-1].notes):
+                    assert not self.user_speaking, "a milestone sent over the user"
             case "speak":
                 self.user_speaking = True
                 self.do(UserSpeechEvent(True))
@@ -517,7 +727,21 @@ class World:
                 self.do(Heard(response_id, samples))
 
 
-ACTIONS = ["task", "speak", "silence", "respond", "audio", "complete", "play", "type", "lose", "fail", "wait"]
+ACTIONS = [
+    "task",
+    "progress",
+    "send",
+    "speak",
+    "silence",
+    "respond",
+    "audio",
+    "complete",
+    "play",
+    "type",
+    "lose",
+    "fail",
+    "wait",
+]
 
 
 @pytest.mark.parametrize("interruption", ["agent", "model"])

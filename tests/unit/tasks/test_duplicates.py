@@ -60,6 +60,33 @@ async def test_calls_of_a_model_mark_the_task_that_they_supersede(scene: Scene):
     assert (first.superseded_by, second.superseded_by) == (second.id, None)
 
 
+async def test_what_has_ended_and_was_not_told_is_superseded_too(scene: Scene):
+    train = scene.tool("start_another", grace_s=0)
+    scene.gate.set()
+    await answer(train, {"dataset": "sales"}, "c1")
+    (first,) = scene.manager.tasks
+    await first.ended()
+    await answer(train, {"dataset": "sales"}, "c2")
+    second = scene.manager.tasks[-1]
+    assert first.superseded_by == second.id
+    assert first.finished_fact().superseded_by == second.id
+    await second.ended()
+    second.delivered = True
+    await answer(train, {"dataset": "sales"}, "c3")
+    assert (first.superseded_by, second.superseded_by) == (second.id, None)
+
+
+async def test_the_tasks_of_another_agent_are_neither_superseded_nor_replaced(scene: Scene):
+    mine, other = object(), object()
+    for rule in ("start_another", "replace"):
+        train = scene.tool(rule, grace_s=0)
+        await answer(train, {"dataset": rule}, "c1", mine)
+        await answer(train, {"dataset": rule}, "c2", other)
+        first, second = scene.manager.tasks[-2:]
+        assert (first.superseded_by, second.superseded_by) == (None, None)
+        assert not first.done()
+
+
 def test_the_one_under_way_is_used_again(scene: Scene):
     train = scene.tool("reuse")
     first = train("sales")

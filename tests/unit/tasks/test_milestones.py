@@ -55,6 +55,18 @@ def test_a_voice_says_it_every_so_many_seconds() -> None:
     assert said == [10, 20, 30]
 
 
+def test_a_voice_says_it_every_so_many_seconds_also_of_a_task_that_reports_nothing() -> None:
+    machine = Milestones(gap_s=0.0)
+    assert machine.started("a", 0.0, 10)
+    assert not machine.started("b", 0.0, "quarters")
+    assert machine.next_due(1.0) == 10.0
+    assert machine.take(9.9) == []
+    assert machine.take(10.0) == [("a", True)]
+    assert machine.next_due(10.0) == 20.0
+    machine.ended("a")
+    assert machine.next_due(10.0) is None
+
+
 def test_spoken_milestones_keep_a_distance_and_none_is_lost() -> None:
     machine = Milestones(gap_s=10.0)
     machine.progressed("a", 0.25, "quarters", 0.0)
@@ -130,6 +142,33 @@ def test_a_watch_wakes_and_tells_how_far_it_is() -> None:
         assert len(woken) >= 1
         assert watch.take() == []
         assert watch.next_due_s() is None
+        watch.close()
+
+
+def test_a_watch_says_how_far_a_task_is_now_until_it_ends() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        """Work."""
+        begun.set()
+        go.wait(10)
+
+    with AsyncToolManager() as manager:
+        woken: list[bool] = []
+        watch = MilestoneWatch(manager, lambda: woken.append(True))
+        task = async_tool(manager, milestones=0.001)(work)()
+        assert begun.wait(10)
+        assert woken == [True]
+        due = watch.next_due_s()
+        assert due is not None
+        assert due <= 0.001
+        milestone = watch.now(task.id)
+        assert milestone is not None
+        assert milestone.text == "Task 1, work: running for less than a second."
+        assert watch.now("no such task") is None
+        go.set()
+        assert task.wait(10)
+        assert watch.now(task.id) is None
         watch.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from ...events import AnnouncementEvent, ApprovalQuestionEvent, ToolResultEvent
+from ...events import AnnouncementEvent, ApprovalQuestionEvent, ProgressEvent, TaskStarted, ToolResultEvent
 from . import phrase
 from .grammar import ANSWER_TOOL, TASK_TOOL, Grammar
 from .parts import Recognition
@@ -78,6 +78,7 @@ class Dialogue:
         self._open: _Confirmation | _Question | _Approval | None = None
         self._approvals: list[_Approval] = []
         self._misses = 0
+        self._last_task = 0
 
     def update(self, grammar: Grammar) -> None:
         """Use other tools from now on; an open question about a tool that is gone is forgotten."""
@@ -116,6 +117,7 @@ class Dialogue:
         if status == "error" and phrase.plain_text(event.tool_result).startswith(ApprovalQuestionEvent.REFUSED):
             said = [Say("Okay, I will not do it.")]
         elif event.task is not None:
+            self._last_task = event.task.number
             said = [Say(phrase.acknowledgement(event.task))]
         elif call_id.startswith(ANSWER_TOOL) and status == "success":
             said = []
@@ -123,9 +125,21 @@ class Dialogue:
             said = [Say(phrase.result_text(event.tool_result))]
         return self._noted(self._with_approval([*said]))
 
+    def expected(self, call: Call) -> str:
+        """Return what will most likely be said about a call, if that can be known before its result is there; or ""."""
+        if call.tool not in self.grammar.background:
+            return ""
+        return phrase.acknowledgement(TaskStarted("", self._last_task + 1, call.tool, call.input))
+
     def announce(self, event: AnnouncementEvent) -> list[Move]:
         """Tell the results of background tasks."""
         return self._noted([Say(phrase.announcement(event.tasks) or phrase.speakable(event.text))])
+
+    def progress(self, event: ProgressEvent) -> list[Move]:
+        """Say how far background tasks are, where that is asked for; what is not said can be asked at any time."""
+        if not event.aloud:
+            return []
+        return self._noted([Say(phrase.speakable(" ".join(note.text for note in event.notes) or event.text))])
 
     def approve(self, event: ApprovalQuestionEvent) -> list[Move]:
         """Ask whether a call may run, as soon as no other question is open."""

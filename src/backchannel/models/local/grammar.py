@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from ...messages import ToolSpec
+from ...messages import BACKGROUND_NOTICE, ToolSpec
 from . import expression as ex
 from .expression import Alt, Expression, Free, Number, Opt, Seq, Tag, Word, phrase
 from .words import readings
@@ -20,6 +20,11 @@ TASK_TOOL = "background_tasks"
 
 ANSWER_TOOL = "answer_approval"
 """The built-in tool that passes on whether the user allows a call; nobody asks for it by name."""
+
+RESULT_TOOL = "look_at_result"
+"""The built-in tool through which a language model looks into results; no command asks for it."""
+
+_NOT_SAID = (TASK_TOOL, ANSWER_TOOL, RESULT_TOOL)
 
 SlotKind = Literal["choice", "number", "flag", "free"]
 _MOST_VALUES = 2000
@@ -159,16 +164,16 @@ class Grammar:
 
     Attributes:
         tools: The tools that can be called.
+        background: The names of those whose result comes later.
         notes: What could not be put into it, in sentences.
     """
 
     def __init__(self, specs: Sequence[ToolSpec] = ()) -> None:
         self.notes: list[str] = []
         self.knows_tasks = any(spec["name"] == TASK_TOOL for spec in specs)
-        found = [
-            tool for spec in specs if spec["name"] not in (TASK_TOOL, ANSWER_TOOL) and (tool := _spoken_tool(spec))
-        ]
+        found = [tool for spec in specs if spec["name"] not in _NOT_SAID and (tool := _spoken_tool(spec))]
         self.tools = tuple(found)
+        self.background = frozenset(spec["name"] for spec in specs if BACKGROUND_NOTICE in str(spec.get("description")))
         self._heard = tuple(self._bounded(found))
         self._by_name = {tool.name: tool for tool in self.tools}
         which = _which(self.tools)

@@ -28,6 +28,7 @@ from ...events import (
     BidiTextInputEvent,
     BidiTranscriptStreamEvent,
     LateResultEvent,
+    ProgressEvent,
     StopReason,
     ToolResultEvent,
     ToolUseStreamEvent,
@@ -92,7 +93,7 @@ class LocalModel:
             raise MissingExtraError("The embedded model", "local")
         self.profile = ModelProfile(
             name=name, place="stays on this computer", interruption="agent", tools="live",
-            input_rate=_RATE, output_rate=_RATE,
+            input_rate=_RATE, output_rate=_RATE, silent_text=True,
         )  # fmt: skip
         audio = {"input_rate": _RATE, "output_rate": _RATE, "channels": 1, "format": "pcm", "voice": voice}
         self.config: dict[str, Any] = {"audio": audio}
@@ -156,6 +157,8 @@ class LocalModel:
                 await link.sound.put(_pcm(content))
             case AnnouncementEvent():
                 link.think(lambda: link.announce(content))
+            case ProgressEvent():
+                link.think(lambda: link.progress(content))
             case ApprovalQuestionEvent():
                 link.think(lambda: link.approve(content))
             case LateResultEvent():
@@ -224,6 +227,7 @@ class _Link:
         self._mouth_thread = ThreadPoolExecutor(1, thread_name_prefix="backchannel-mouth")
         self._thoughts: asyncio.Queue[Callable[[], Awaitable[list[Move]]]] = asyncio.Queue()
         self._sayings: asyncio.Queue[Say] = asyncio.Queue()
+        self._rehearsed: tuple[str, asyncio.Future[bytes]] | None = None
         self._asking: _Asking | None = None
         self._out: asyncio.Queue[tuple[str, BidiOutputEvent] | None] = asyncio.Queue()
         self._room = asyncio.Event()
@@ -362,6 +366,9 @@ class _Link:
     async def announce(self, event: AnnouncementEvent) -> list[Move]:
         return await self._mind.announce(event) if self._mind is not None else self._dialogue.announce(event)
 
+    async def progress(self, event: ProgressEvent) -> list[Move]:
+        return await self._mind.progress(event) if self._mind is not None else self._dialogue.progress(event)
+
     async def late(self, event: LateResultEvent) -> list[Move]:
         if self._mind is not None:
             return await self._mind.announce(AnnouncementEvent(event.text, ()))
@@ -387,6 +394,8 @@ class _Link:
                         call_id = call_id or f"local-{uuid4().hex[:12]}"
                         use: ToolUse = {"name": tool, "input": arguments, "toolUseId": call_id}
                         self.emit(ToolUseStreamEvent({"toolUse": {"input": arguments}}, use))
+                        if self._mind is None:
+                            self._rehearse(self._dialogue.expected(move))
 
     # Talking
 
@@ -417,11 +426,25 @@ class _Link:
             reason = "error"
         self.emit(BidiResponseCompleteEvent(response_id, reason))
 
+    def _rehearse(self, text: str) -> None:
+        """Have a voice ready for what is about to be said: the time that a call takes is long enough for it."""
+        first = next(iter(sentences(text)), "")
+        if first and (self._rehearsed is None or self._rehearsed[0] != first):
+            voice = asyncio.get_running_loop().run_in_executor(self._mouth_thread, self._tts.speak, first)
+            voice.add_done_callback(lambda done: done.cancelled() or done.exception())  # said otherwise: no matter
+            self._rehearsed = first, voice
+
+    async def _voice(self, sentence: str) -> bytes:
+        """Return the voice that says a sentence."""
+        if self._rehearsed is not None and self._rehearsed[0] == sentence:
+            (_, voice), self._rehearsed = self._rehearsed, None
+            return await voice
+        return await asyncio.get_running_loop().run_in_executor(self._mouth_thread, self._tts.speak, sentence)
+
     async def _say_sentences(self, response_id: str, parts: list[str]) -> None:
-        loop = asyncio.get_running_loop()
         so_far = ""
         for sentence in parts:
-            voice = await loop.run_in_executor(self._mouth_thread, self._tts.speak, sentence)
+            voice = await self._voice(sentence)
             if self._asking is not None and self._asking.response_id == response_id:
                 self._asking.samples += len(voice) // 2
             piece = f" {sentence}" if so_far else sentence

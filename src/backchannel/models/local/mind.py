@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import uuid4
 
-from ...events import AnnouncementEvent, ApprovalQuestionEvent, ToolResultEvent
+from ...events import AnnouncementEvent, ApprovalQuestionEvent, ProgressEvent, ToolResultEvent
 from ...messages import ContentBlock, Messages, ToolSpec, ToolUse, tool_pair
 from .dialogue import Call, Move, Say
 from .parts import LanguageModel, Recognition
@@ -37,6 +37,12 @@ class Mind:
 
     async def announce(self, event: AnnouncementEvent | ApprovalQuestionEvent) -> list[Move]:
         return await self.read(event.text)
+
+    async def progress(self, event: ProgressEvent) -> list[Move]:
+        if event.aloud:
+            return await self.read(event.text)
+        self._messages.append({"role": "user", "content": [{"text": event.text}]})
+        return []
 
     async def result(self, event: ToolResultEvent) -> list[Move]:
         call = self._open.pop(event.tool_result["toolUseId"], None)

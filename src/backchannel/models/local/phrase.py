@@ -71,7 +71,9 @@ def announcement(tasks: Sequence[TaskFinished]) -> str:
 
 def _ending(task: TaskFinished, most: int) -> str:
     name = label(task.tool_name, task.arguments)
-    text = speakable(task.text, limit=240, sentence_limit=most)
+    if task.superseded_by is not None:
+        name = f"the earlier {name}"
+    text = _bounded(task.text, limit=240, sentence_limit=most)
     if task.status == "done":
         return f"{name} is done. {text}".rstrip()
     if task.status == "failed":
@@ -104,10 +106,17 @@ def plain_text(result: ToolResult) -> str:
 
 def result_text(result: ToolResult) -> str:
     """Say what a tool returned."""
-    text = speakable(plain_text(result))
+    text = _bounded(plain_text(result))
     if result.get("status") == "error":
         return f"That did not work. {text}".rstrip()
     return text or "Done."
+
+
+def _bounded(text: str, limit: int = 360, sentence_limit: int | None = None) -> str:
+    """Make a result fit to be said; the note that it is not all is for models that can look further."""
+    beginning, note, _ = text.rpartition(TaskFinished.NOT_ALL)
+    said = speakable(beginning if note else text, limit, sentence_limit)
+    return f"{said} {_ON_BOARD}".lstrip() if note and not said.endswith(_ON_BOARD) else said
 
 
 def _data(value: Any) -> str:

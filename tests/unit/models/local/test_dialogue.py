@@ -6,8 +6,16 @@ from typing import Literal
 
 import pytest
 
-from backchannel.events import AnnouncementEvent, ApprovalQuestionEvent, TaskFinished, TaskStarted, ToolResultEvent
-from backchannel.messages import ToolUse
+from backchannel.events import (
+    AnnouncementEvent,
+    ApprovalQuestionEvent,
+    ProgressEvent,
+    TaskFinished,
+    TaskProgressed,
+    TaskStarted,
+    ToolResultEvent,
+)
+from backchannel.messages import BACKGROUND_NOTICE, ToolUse
 from backchannel.models.local.dialogue import Call, Dialogue, Move, Say
 from backchannel.models.local.grammar import Grammar
 from backchannel.models.local.parts import Recognition
@@ -157,6 +165,28 @@ def test_results_starts_and_endings_are_told(dialogue: Dialogue):
     announcement = AnnouncementEvent("the text", (done,))
     assert said(dialogue.announce(announcement)) == "By the way, research solar power is done. It works."
     assert said(dialogue.announce(AnnouncementEvent("only text", ()))) == "only text."
+
+
+def test_how_far_a_task_is_is_said_only_where_that_is_asked_for(dialogue: Dialogue):
+    notes = (
+        TaskProgressed("ab12cd34", "Task 1, research: 25 percent."),
+        TaskProgressed("ab12cd35", "Task 2: 3 so far."),
+    )
+    assert dialogue.progress(ProgressEvent("for a text model", notes, aloud=False)) == []
+    spoken = said(dialogue.progress(ProgressEvent("for a text model", notes, aloud=True)))
+    assert spoken == "Task 1, research: 25 percent. Task 2: 3 so far."
+    assert said(dialogue.hear(sure("say that again"))) == spoken
+
+
+def test_the_acknowledgement_of_a_background_tool_is_expected(dialogue: Dialogue):
+    research = Call("research", {"topic": "solar power"})
+    assert dialogue.expected(research) == ""
+    dialogue.update(Grammar([{**RESEARCH, "description": f"Research. {BACKGROUND_NOTICE}"}]))
+    assert dialogue.expected(research) == "Started research solar power, task one."
+    result = ToolResultEvent({"toolUseId": "1", "status": "success", "content": [{"text": "ok"}]})
+    result.task = TaskStarted("ab12cd34", 4, "research", {"topic": "solar power"})
+    dialogue.result(result)
+    assert dialogue.expected(research) == "Started research solar power, task five."
 
 
 def question(approval_id: str = "a1", text: str = "Delete a.txt?") -> ApprovalQuestionEvent:

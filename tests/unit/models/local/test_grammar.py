@@ -124,3 +124,8 @@ def test_a_tool_whose_name_cannot_be_said_is_left_out():
 def test_the_tool_that_a_text_begins_with_is_found():
     assert Grammar(ALL).named(["please", "research", "fusion", "reactors"]) == ("research", 2)
     assert Grammar(ALL).named(["research"]) is None
+
+
+def test_tools_for_language_models_are_no_commands():
+    grammar = Grammar([RESEARCH, spec("look_at_result", task={"type": "string"}), spec("answer_approval")])
+    assert [tool.name for tool in grammar.tools] == ["research"]

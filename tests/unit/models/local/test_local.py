@@ -24,12 +24,12 @@ from backchannel.events import (
     TaskStarted,
     ToolResultEvent,
 )
-from backchannel.messages import Message, Messages, ToolSpec
+from backchannel.messages import BACKGROUND_NOTICE, Message, Messages, ToolSpec
 from backchannel.models.local import LocalModel, Recognition
 from backchannel.models.realtime import BidiModel, CancelsResponses, TruncatesResponses, UpdatesTools
 
 from .fakes import LevelActivity, ScriptedEars, TextVoice, silence, voice
-from .tools import ALL, NOTE, TASKS
+from .tools import ALL, NOTE, RESEARCH, TASKS
 
 UTTERANCE = silence(0.5) + voice(0.6) + silence(0.6)
 
@@ -193,6 +193,42 @@ async def test_responses_are_spoken_one_after_another_in_order():
             await talk.model.send(BidiTextInputEvent(text))
         first, second = await talk.response(), await talk.response()
     assert said(first + second) == ["Hello. What can I do for you?", "You are welcome."]
+
+
+async def test_the_voice_for_an_acknowledgement_is_ready_before_the_call_is_answered():
+    research = {**RESEARCH, "description": BACKGROUND_NOTICE}
+    async with Conversation() as talk:
+        await talk.model.update_tools([research])
+        await talk.model.send(BidiTextInputEvent("research solar power"))
+        use = (await talk.until(lambda event: event.type == "tool_use_stream"))[-1].current_tool_use
+        async with asyncio.timeout(10):
+            while not talk.tts.said:
+                await asyncio.sleep(0)
+        event = ToolResultEvent({"toolUseId": use["toolUseId"], "status": "success", "content": [{"text": "ok"}]})
+        event.task = TaskStarted("ab12cd34", 1, "research", use["input"])
+        await talk.model.send(event)
+        assert said(await talk.response()) == ["Started research solar power, task one."]
+        assert talk.tts.said == ["Started research solar power, task one."]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_was_made_ready_in_vain_is_not_said(fails: bool):
+    class Hoarse(TextVoice):
+        def speak(self, text: str) -> bytes:
+            self.said.append(text)
+            if fails and text.startswith("Started"):
+                raise RuntimeError("hoarse")
+            return super().speak(text)
+
+    research = {**RESEARCH, "description": BACKGROUND_NOTICE}
+    async with Conversation() as talk:
+        talk.model._link._tts = Hoarse()  # type: ignore[union-attr]
+        await talk.model.update_tools([research])
+        await talk.model.send(BidiTextInputEvent("research solar power"))
+        use = (await talk.until(lambda event: event.type == "tool_use_stream"))[-1].current_tool_use
+        result: Any = {"toolUseId": use["toolUseId"], "status": "success", "content": [{"text": "Found at once."}]}
+        await talk.model.send(ToolResultEvent(result))
+        assert said(await talk.response()) == ["Found at once."]
 
 
 async def test_a_cancelled_response_stops_at_once_and_the_next_is_spoken():

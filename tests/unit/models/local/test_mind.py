@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backchannel.events import AnnouncementEvent, ToolResultEvent
+from backchannel.events import AnnouncementEvent, ProgressEvent, ToolResultEvent
 from backchannel.messages import ContentBlock, Message, Messages, ToolSpec, validate_messages
 from backchannel.models.local.dialogue import Call, Say
 from backchannel.models.local.mind import Mind
@@ -74,3 +74,15 @@ async def test_an_announcement_is_told_as_text():
     script = Script([{"text": "It is done."}])
     assert await mind(script).announce(AnnouncementEvent("task 1 is done", ())) == [Say("It is done.")]
     assert script.asked[0][-1]["content"] == [{"text": "task 1 is done"}]
+
+
+async def test_how_far_a_task_is_enters_the_history_and_is_answered_only_where_it_is_to_be_said():
+    script = Script([{"text": "Half of it is done."}])
+    made = mind(script)
+    assert await made.progress(ProgressEvent("25 percent", (), aloud=False)) == []
+    assert script.asked == []
+    assert await made.progress(ProgressEvent("50 percent", (), aloud=True)) == [Say("Half of it is done.")]
+    assert [message["content"] for message in script.asked[0]][-2:] == [
+        [{"text": "25 percent"}],
+        [{"text": "50 percent"}],
+    ]

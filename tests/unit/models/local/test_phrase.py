@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,3 +176,26 @@ def test_a_missing_parameter_is_asked_for_by_its_kind():
 )
 def test_a_label_is_short(arguments: dict[str, object]):
     assert len(phrase.label("research", arguments)) <= 60
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        (
+            "The mean error is 4 percent.",
+            "By the way, train is done. The mean error is 4 percent. The rest is on the board.",
+        ),
+        ("", "By the way, train is done. The rest is on the board."),
+    ],
+)
+def test_the_note_for_models_that_a_result_is_not_all_is_not_said(text: str, spoken: str):
+    note = f"{TaskFinished.NOT_ALL}task 1, id ab12cd34, keeps the whole result; look_at_result shows more of it.)"
+    task = TaskFinished("ab12cd34", 1, "train", {}, "done", f"{text}{note}", 3.0)
+    assert phrase.announcement((task,)) == spoken
+    result: Any = {"toolUseId": "1", "status": "success", "content": [{"text": f"{text}{note}"}]}
+    assert phrase.result_text(result) == spoken.removeprefix("By the way, train is done. ")
+
+
+def test_an_older_run_is_called_so():
+    task = TaskFinished("ab12cd34", 1, "train", {}, "done", "Fine.", 3.0, superseded_by="ab12cd35")
+    assert phrase.announcement((task,)) == "By the way, the earlier train is done. Fine."
