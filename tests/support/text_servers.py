@@ -1,8 +1,9 @@
-"""Local servers that speak as providers of text models do: Bedrock's event stream, and OpenAI's chat completions."""
+"""Local servers that speak as providers of text models do: Bedrock's event stream, OpenAI's chat and responses."""
 
 from __future__ import annotations
 
 import binascii
+import itertools
 import json
 import struct
 import threading
@@ -25,6 +26,10 @@ class Reply:
     cut: bool = False
     usage: tuple[int, int] | None = (3, 4)
     gate: threading.Event | None = None
+    reasoning: tuple[str, str] | None = None
+    calls_first: bool = False
+    raw: tuple[bytes, ...] = ()
+    hangs_up: bool = False
 
 
 class TextServer:
@@ -41,8 +46,10 @@ class TextServer:
 
             def do_POST(self) -> None:
                 outer.paths.append(self.path)
-                outer.requests.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                outer.answer(self, outer.replies.pop(0))
+                request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.requests.append(request)
+                fault = outer.fault(request)
+                outer.answer(self, Reply(status=400, error=fault) if fault else outer.replies.pop(0))
 
             def log_message(self, *_: Any) -> None: ...
 
@@ -73,12 +80,19 @@ class TextServer:
         handler.send_header("Transfer-Encoding", "chunked")
         handler.send_header("Connection", "close")
         handler.end_headers()
-        for number, part in enumerate(self.parts(reply)):
+        for number, part in enumerate(reply.raw or self.parts(reply)):
             handler.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
             handler.wfile.flush()
             if number == 1 and reply.gate is not None:
                 reply.gate.wait(30)
+        if reply.hangs_up:
+            handler.close_connection = True
+            return
         handler.wfile.write(b"0\r\n\r\n")
+
+    def fault(self, request: dict[str, Any]) -> str:
+        """Why the provider refuses a request; "" if it does not."""
+        return ""
 
     def parts(self, reply: Reply) -> Iterator[bytes]:
         raise NotImplementedError
@@ -178,3 +192,132 @@ class ChatServer(TextServer):
             usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
             yield chunk(None, usage=usage)
         yield b"data: [DONE]\n\n"
+
+
+class ResponsesServer(TextServer):
+    """OpenAI's Responses API, with what it refuses; events as the types of the ``openai`` package have them."""
+
+    content_type = "text/event-stream"
+
+    def refusal(self, reply: Reply) -> dict[str, Any]:
+        return {"error": {"message": reply.error, "type": "invalid_request_error", "code": None, "param": None}}
+
+    def fault(self, request: dict[str, Any]) -> str:
+        items, calls, answered = request["input"], {}, set()
+        if not items:
+            return "Missing required parameter: 'input'."
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            kind = item.get("type")
+            if kind == "function_call":
+                json.loads(item["arguments"])
+                if item["call_id"] in calls or len(item["call_id"]) > 64:
+                    return f"Invalid call_id {item['call_id']}."
+                calls[item["call_id"]] = item.get("async", False)
+            elif kind == "function_call_output":
+                if item["call_id"] not in calls or item["call_id"] in answered:
+                    return f"No tool call found for function call output with call_id {item['call_id']}."
+                answered.add(item["call_id"])
+            elif kind == "reasoning":
+                if not item.get("encrypted_content"):
+                    return f"Item with id '{item['id']}' not found. Items are not persisted when `store` is false."
+                after = (following or {}).get("type")
+                if after not in ("reasoning", "function_call") and (following or {}).get("role") != "assistant":
+                    return f"Item '{item['id']}' of type 'reasoning' was provided without its required following item."
+            elif kind != "message" or not item["content"]:
+                return f"Invalid value: {item}."
+        waiting = [call for call, is_async in calls.items() if not is_async and call not in answered]
+        if waiting:
+            return f"No tool output found for function call {waiting[0]}."
+        for tool in request.get("tools", ()):
+            if tool["type"] == "function" and ("parameters" not in tool or "function" in tool):
+                return "Missing required parameter: 'tools[0].name'."
+            if tool.get("strict", True) and tool["type"] == "function":
+                return f"Invalid schema for function '{tool['name']}': 'additionalProperties' is required."
+        return ""
+
+    def parts(self, reply: Reply) -> Iterator[bytes]:
+        numbers = itertools.count()
+        tools = {tool.get("name"): tool for tool in self.requests[-1].get("tools", ())}
+        output: list[dict[str, Any]] = []
+        base = {
+            "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "parallel_tool_calls": True,
+            "tool_choice": "auto", "tools": [], "error": None, "incomplete_details": None,
+        }  # fmt: skip
+
+        def event(kind: str, **fields: Any) -> bytes:
+            body = {"type": kind, "sequence_number": next(numbers), **fields}
+            return f"event: {kind}\ndata: {json.dumps(body)}\n\n".encode()
+
+        def item(added: dict[str, Any], done: dict[str, Any], deltas: list[tuple[str, dict[str, Any]]]) -> list[bytes]:
+            index = len(output)
+            output.append({**added, **done})
+            return [
+                event("response.output_item.added", output_index=index, item=added),
+                *(event(kind, output_index=index, item_id=added["id"], **more) for kind, more in deltas),
+                event("response.output_item.done", output_index=index, item=output[-1]),
+            ]
+
+        def text() -> Iterator[bytes]:
+            if not reply.text:
+                return
+            part = {"type": "output_text", "text": "".join(reply.text), "annotations": []}
+            added = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+            deltas: list[tuple[str, dict[str, Any]]] = [
+                ("response.output_text.delta", {"content_index": 0, "delta": piece, "logprobs": []})
+                for piece in reply.text
+            ]
+            empty = {"type": "output_text", "text": "", "annotations": []}
+            deltas.insert(0, ("response.content_part.added", {"content_index": 0, "part": empty}))
+            deltas.append(("response.output_text.done", {"content_index": 0, "text": part["text"], "logprobs": []}))
+            first, opened, delta, *rest = item(added, {"status": "completed", "content": [part]}, deltas)
+            yield first + opened + delta
+            yield from rest
+
+        def calls() -> Iterator[bytes]:
+            for number, (call_id, name, pieces) in enumerate(reply.calls):
+                whole = "".join(pieces)
+                added = {
+                    "id": f"fc_{number}", "type": "function_call", "call_id": call_id, "name": name, "arguments": "",
+                    "status": "in_progress",
+                }  # fmt: skip
+                if tools.get(name, {}).get("async"):
+                    added["async"] = True
+                deltas: list[tuple[str, dict[str, Any]]] = [
+                    ("response.function_call_arguments.delta", {"delta": piece}) for piece in pieces
+                ]
+                deltas.append(("response.function_call_arguments.done", {"arguments": whole, "name": name}))
+                status = "incomplete" if reply.cut and number == len(reply.calls) - 1 else "completed"
+                yield from item(added, {"status": status, "arguments": whole}, deltas)
+
+        opening = event("response.created", response={**base, "status": "in_progress", "output": []})
+        if reply.reasoning is not None:
+            said, encrypted = reply.reasoning
+            thought = {"id": "rs_1", "type": "reasoning", "summary": []}
+            summary = {"summary": [{"type": "summary_text", "text": said}] if said else []}
+            opening += b"".join(item(thought, {**summary, "encrypted_content": encrypted}, []))
+        yield opening
+        if reply.calls_first:
+            yield from calls()
+        yield from text()
+        if reply.fails_with:
+            if reply.fails_with == "error":
+                yield event("error", code="server_error", message=reply.error, param=None)
+                return
+            error = {"code": reply.fails_with, "message": reply.error}
+            yield event("response.failed", response={**base, "status": "failed", "output": output, "error": error})
+            return
+        if not reply.calls_first:
+            yield from calls()
+        if reply.breaks_off:
+            return
+        done: dict[str, Any] = {**base, "status": "completed", "output": output}
+        if reply.cut:
+            done |= {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        if reply.usage is not None:
+            read, written = reply.usage
+            done["usage"] = {
+                "input_tokens": read, "output_tokens": written, "total_tokens": read + written,
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            }  # fmt: skip
+        yield event("response.incomplete" if reply.cut else "response.completed", response=done)

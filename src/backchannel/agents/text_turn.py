@@ -30,7 +30,8 @@ from ..hooks import (
     ModelStopResponse,
 )
 from ..messages import ContentBlock, Message, ToolUse, call_ids, merged
-from ..models.text import MessageBuilder
+from ..models.text import LeavesCallsOpen, MessageBuilder
+from ..tasks import AsyncTool
 from .calls import MOST_RETRIES, run_with_hooks
 from .history import history_for_model
 from .repair import INTERRUPTED
@@ -102,6 +103,9 @@ class TextTurn:
                 async with contextlib.aclosing(self._run_tools(calls, builder.faults)) as events:
                     async for event in events:
                         yield event
+                if self._answered_already(message):
+                    yield AgentResult(message, builder.stop_reason, self._usage, self._model_calls)
+                    return
         except BaseException:
             if prompt is not None and self._agent.messages and self._agent.messages[-1] is prompt:
                 await self._take_back(prompt)
@@ -149,7 +153,11 @@ class TextTurn:
         self._response_id = f"response_{secrets.token_hex(8)}"
         messages = merged(history_for_model(agent.messages, {}, "note"))
         specs = agent.tool_registry.specs()
-        stream = agent.model.stream(messages, specs or None, agent.system_prompt)
+        more: dict[str, Any] = {}
+        if isinstance(agent.model, LeavesCallsOpen):
+            tools = agent.tool_registry.tools()
+            more["background_tools"] = frozenset(tool.tool_name for tool in tools if isinstance(tool, AsyncTool))
+        stream = agent.model.stream(messages, specs or None, agent.system_prompt, **more)
         yield BidiResponseStartEvent(self._response_id)
         async with contextlib.aclosing(stream) if isinstance(stream, AsyncGenerator) else contextlib.nullcontext():
             async for event in stream:
@@ -158,6 +166,16 @@ class TextTurn:
                     yield BidiTranscriptStreamEvent({"text": text}, text, "assistant", is_final=False)
         for name, count in builder.usage.items():
             self._usage[name] = self._usage.get(name, 0) + count
+
+    def _answered_already(self, message: Message) -> bool:
+        """Whether the model has said what it has to say, and waits for none of its calls."""
+        model = self._agent.model
+        results = self._agent.messages[-1]["content"]
+        return (
+            isinstance(model, LeavesCallsOpen)
+            and any("text" in block for block in message["content"])
+            and all("toolResult" in block and model.leaves_open(block["toolResult"]) for block in results)
+        )
 
     def _with_own_ids(self, builder: MessageBuilder) -> Message:
         """Return the message with ids that no earlier call has: some servers count them anew each time."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .bedrock_converse import BedrockConverseModel
     from .local import LocalModel
     from .openai_chat import OpenAIChatModel
+    from .openai_responses import OpenAIResponsesModel
     from .scripted import ScriptedModel
     from .scripted_text import ScriptedTextModel
     from .text import TextModel
@@ -23,6 +24,7 @@ __all__ = [
     "LocalModel",
     "ModelProfile",
     "OpenAIChatModel",
+    "OpenAIResponsesModel",
     "ScriptedModel",
     "ScriptedTextModel",
     "TextModel",
@@ -33,6 +35,7 @@ _LAZY = {
     "BedrockConverseModel": ".bedrock_converse",
     "LocalModel": ".local",
     "OpenAIChatModel": ".openai_chat",
+    "OpenAIResponsesModel": ".openai_responses",
     "ScriptedModel": ".scripted",
     "ScriptedTextModel": ".scripted_text",
     "TextModel": ".text",

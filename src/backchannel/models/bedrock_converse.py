@@ -12,6 +12,7 @@ from ..errors import InvalidInputError, ModelError, ModelThrottledError
 from ..messages import Messages, ToolSpec
 from ..tools.text import error_text
 from ..tools.threads import run_in_thread
+from .converse_messages import converse_messages
 from .text import StreamEvent
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _ADVICE = {
     "ServiceUnavailable": "try again in a moment",
     "InternalServer": "try again in a moment",
 }
+_TOO_LONG = ("too long", "too many input tokens", "context limit", "maximum context", "input length")
 
 
 class BedrockConverseModel:
@@ -131,6 +133,7 @@ class BedrockConverseModel:
     def _request_for(
         self, messages: Messages, tool_specs: list[ToolSpec] | None, system_prompt: str | None
     ) -> dict[str, Any]:
+        messages = converse_messages(messages, self.model_id)
         request: dict[str, Any] = {"modelId": self.model_id, "messages": messages, **self._request}
         if system_prompt and system_prompt.strip():
             request["system"] = [{"text": system_prompt}, *self._request.get("system", [])]
@@ -168,6 +171,8 @@ class BedrockConverseModel:
             if "throttl" in code.lower() or code == "TooManyRequestsException":
                 return ModelThrottledError(f"{name} takes no more requests for now ({message}); try again in a while")
             advice = next((text for part, text in _ADVICE.items() if part.lower() in code.lower()), "")
+            if "validation" in code.lower() and any(part in message.lower() for part in _TOO_LONG):
+                advice = "give the agent a conversation_manager, which keeps the history short"
             return ModelError(f"{name} answered with {code}: {message}{f' - {advice}' if advice else ''}")
         if isinstance(error, NoCredentialsError):
             return ModelError(

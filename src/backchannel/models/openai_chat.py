@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InvalidInputError, MissingExtraError, ModelError, ModelThrottledError
 from ..messages import ContentBlock, Message, Messages, ToolResult, ToolSpec
-from ..tools.text import error_text
-from .text import StreamEvent
+from .openai_access import OpenAIAccess
+from .text import StreamEvent, plain_id, plain_name
 
 __all__ = ["OpenAIChatModel"]
+
+_MOST_ID = 40
+"""Characters of an id that OpenAI takes here."""
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -38,6 +40,7 @@ class OpenAIChatModel:
         timeout_s: The longest wait for the next piece, seconds.
         max_retries: How often a request is made again that the server did not take.
         request: More of the request, as ``chat.completions.create`` takes it: ``temperature``, ``max_tokens`` ...
+            None leaves out what is sent otherwise, such as ``stream_options`` for a server that does not know it.
 
     Raises:
         InvalidInputError: If the name is blank.
@@ -55,19 +58,11 @@ class OpenAIChatModel:
         max_retries: int = 2,
         request: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(model_id, str) or not model_id.strip():
-            raise InvalidInputError(f"OpenAIChatModel: model_id must be the name of a model, not {model_id!r}")
-        try:
-            import openai
-        except ImportError as error:
-            raise MissingExtraError("OpenAIChatModel", "openai") from error
+        self._access = OpenAIAccess(
+            "OpenAIChatModel", model_id, base_url=base_url, api_key=api_key, client=client, timeout_s=timeout_s,
+            max_retries=max_retries,
+        )  # fmt: skip
         self.model_id = model_id
-        self._openai = openai
-        self._client = client
-        self._base_url = base_url
-        self._api_key = api_key
-        self._timeout_s = timeout_s
-        self._max_retries = max_retries
         self._request = dict(request or {})
 
     async def stream(
@@ -85,106 +80,120 @@ class OpenAIChatModel:
             "stream": True,
         }
         if tool_specs:
-            request["tools"] = [_tool(spec) for spec in tool_specs]
-        client = self._client
-        try:
-            if client is None:
-                client = self._new_client()
-            answer = await client.chat.completions.create(**request)
-            reader = _ChunkReader()
-            async with answer:
+            request["tools"] = [*self._request.get("tools", ()), *map(_tool, tool_specs)]
+        request = {name: value for name, value in request.items() if value is not None}
+        async with self._access.client() as client:
+            reader = _ChunkReader(self._access)
+            async with await client.chat.completions.create(**request) as answer:
                 async for chunk in answer:
                     for event in reader.take(chunk):
                         yield event
             for event in reader.end():
                 yield event
-        except self._openai.OpenAIError as error:
-            raise self._in_words(error) from error
-        finally:
-            if client is not None and client is not self._client:
-                await client.close()
-
-    def _new_client(self) -> Any:
-        key = self._api_key or os.environ.get("OPENAI_API_KEY")
-        if not key and (self._base_url or os.environ.get("OPENAI_BASE_URL")):
-            key = "none"
-        return self._openai.AsyncOpenAI(
-            api_key=key, base_url=self._base_url, timeout=self._timeout_s, max_retries=self._max_retries
-        )
-
-    def _in_words(self, error: Exception) -> ModelError:
-        openai = self._openai
-        where = f" at {self._base_url}" if self._base_url else ""
-        name = f"the model {self.model_id!r}{where}"
-        said = error_text(error, 1000)
-        match error:
-            case openai.RateLimitError():
-                return ModelThrottledError(f"{name} takes no more requests for now: {said}; try again in a while")
-            case openai.AuthenticationError() | openai.PermissionDeniedError():
-                return ModelError(f"{name} refused the key: {said} - check api_key or OPENAI_API_KEY")
-            case openai.NotFoundError():
-                return ModelError(f"{name} was not found: {said} - check model_id and base_url")
-            case openai.APITimeoutError():
-                return ModelError(f"{name} did not answer within {self._timeout_s:g} s; give a longer timeout_s")
-            case openai.APIConnectionError():
-                return ModelError(f"{name} cannot be reached ({said}); check base_url, and that the server runs")
-            case openai.APIError():
-                return ModelError(f"{name} answered with an error: {said}")
-        return ModelError(f"{name} cannot be asked: {said}")
 
 
 class _ChunkReader:
-    """Turns chunks into events. Pure."""
+    """Turns chunks into events. Pure.
 
-    def __init__(self) -> None:
+    Servers leave out what OpenAI sends, number and name calls in their own ways, or send them whole: no field is
+    taken to be there.
+    """
+
+    def __init__(self, access: OpenAIAccess) -> None:
+        self._access = access
         self._blocks = 0
         self._text: int | None = None
-        self._calls: dict[int, tuple[str, int]] = {}
+        self._calls: dict[int, _OpenCall] = {}
         self._last = -1
         self._stop_reason = ""
 
     def take(self, chunk: Any) -> Iterator[StreamEvent]:
+        if getattr(chunk, "object", None) == "error":  # as older servers of vLLM say it
+            raise self._access.failed(_code(chunk), str(getattr(chunk, "message", "")) or "no reason was given")
         usage = getattr(chunk, "usage", None)
         if usage is not None:
-            read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
-            tokens = {"inputTokens": read, "outputTokens": written, "totalTokens": usage.total_tokens or read + written}
-            yield {"metadata": {"usage": tokens}}
-        for choice in (chunk.choices or ())[:1]:
-            delta = choice.delta
-            text = getattr(delta, "content", None) or getattr(delta, "refusal", None)
+            yield {"metadata": {"usage": _usage(usage)}}
+        for choice in (getattr(chunk, "choices", None) or ())[:1]:
+            delta = getattr(choice, "delta", None)
+            text = _text_of(getattr(delta, "content", None)) or _text_of(getattr(delta, "refusal", None))
             if text:
                 if self._text is None:
                     self._text = self._new_block()
                 yield {"contentBlockDelta": {"contentBlockIndex": self._text, "delta": {"text": text}}}
             for call in getattr(delta, "tool_calls", None) or ():
                 yield from self._call(call)
-            if choice.finish_reason:
-                self._stop_reason = _STOP_REASONS.get(choice.finish_reason, choice.finish_reason)
+            reason = getattr(choice, "finish_reason", None)
+            if reason:
+                self._stop_reason = _STOP_REASONS.get(reason, reason)
 
     def end(self) -> Iterator[StreamEvent]:
+        if self._calls and self._stop_reason == "end_turn":  # some servers say "stop" with calls, too
+            self._stop_reason = "tool_use"
         if self._stop_reason:
             yield {"messageStop": {"stopReason": self._stop_reason}}
 
     def _call(self, call: Any) -> Iterator[StreamEvent]:
-        function = call.function
-        index = call.index
-        if index is None:  # some servers do not count
-            index = self._last + 1 if call.id or self._last < 0 else self._last
+        function = getattr(call, "function", None)
+        call_id, name = getattr(call, "id", None) or "", getattr(function, "name", None) or ""
+        index = getattr(call, "index", None)
+        if index is None:
+            index = self._last + 1 if call_id or name or self._last < 0 else self._last
         known = self._calls.get(index)
-        if known is None or (call.id and call.id != known[0] and function is not None and function.name):
-            block = self._new_block()
-            self._calls[index] = known = (call.id or "", block)
+        if known is None or (name and known.is_over(call_id)):
+            self._calls[index] = known = _OpenCall(call_id, self._new_block())
             self._text = None
-            use = {"toolUseId": call.id, "name": function.name if function is not None else ""}
-            yield {"contentBlockStart": {"contentBlockIndex": block, "start": {"toolUse": use}}}
+            use = {"toolUseId": call_id, "name": name}
+            yield {"contentBlockStart": {"contentBlockIndex": known.block, "start": {"toolUse": use}}}
         self._last = index
-        if function is not None and function.arguments:
-            part = {"toolUse": {"input": function.arguments}}
-            yield {"contentBlockDelta": {"contentBlockIndex": known[1], "delta": part}}
+        arguments = getattr(function, "arguments", None)
+        if arguments:
+            piece = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+            known.arguments += piece
+            yield {"contentBlockDelta": {"contentBlockIndex": known.block, "delta": {"toolUse": {"input": piece}}}}
 
     def _new_block(self) -> int:
         self._blocks += 1
         return self._blocks - 1
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    id: str
+    block: int
+    arguments: str = ""
+
+    def is_over(self, call_id: str) -> bool:
+        """Whether a piece with a name, and this id, begins another call."""
+        if call_id and self.id:
+            return call_id != self.id
+        try:
+            json.loads(self.arguments)
+        except ValueError:
+            return False
+        return True
+
+
+def _usage(usage: Any) -> dict[str, int]:
+    read = getattr(usage, "prompt_tokens", None) or 0
+    written = getattr(usage, "completion_tokens", None) or 0
+    total = getattr(usage, "total_tokens", None) or read + written
+    return {"inputTokens": read, "outputTokens": written, "totalTokens": total}
+
+
+def _text_of(content: Any) -> str:
+    """Return the text of a piece; some servers send it in parts, among them what the model thinks."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, Mapping) and _is_text_part(part))
+    return content if isinstance(content, str) else ""
+
+
+def _is_text_part(part: Mapping[str, Any]) -> bool:
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _code(chunk: Any) -> str | None:
+    code = getattr(chunk, "code", None)
+    return None if code is None else str(code)
 
 
 def _tool(spec: ToolSpec) -> dict[str, Any]:
@@ -208,9 +217,9 @@ def _assistant(message: Message) -> Iterator[dict[str, Any]]:
     text = "\n".join(block["text"] for block in message["content"] if "text" in block)
     calls = [
         {
-            "id": call["toolUseId"],
+            "id": plain_id(call["toolUseId"], _MOST_ID),
             "type": "function",
-            "function": {"name": call["name"], "arguments": json.dumps(call["input"], ensure_ascii=False)},
+            "function": {"name": plain_name(call["name"]), "arguments": json.dumps(call["input"], ensure_ascii=False)},
         }
         for block in message["content"]
         if "toolUse" in block and (call := block["toolUse"])
@@ -224,7 +233,11 @@ def _user(message: Message) -> Iterator[dict[str, Any]]:
     for block in message["content"]:
         if "toolResult" in block:
             result = block["toolResult"]
-            yield {"role": "tool", "tool_call_id": result["toolUseId"], "content": _result_text(result)}
+            yield {
+                "role": "tool",
+                "tool_call_id": plain_id(result["toolUseId"], _MOST_ID),
+                "content": _result_text(result),
+            }
             parts += [_part(piece) for piece in result["content"] if "image" in piece]  # type: ignore[arg-type]
         else:
             parts.append(_part(block))

@@ -13,17 +13,34 @@ out where blocks do not overlap:
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..errors import ModelError
-from ..messages import ContentBlock, Message, Messages, ToolSpec, ToolUse, is_text
+from ..messages import ContentBlock, Message, Messages, ToolResult, ToolSpec, ToolUse, is_text
 
-__all__ = ["MessageBuilder", "StreamEvent", "TextModel"]
+__all__ = [
+    "FOREIGN",
+    "LeavesCallsOpen",
+    "MessageBuilder",
+    "StreamEvent",
+    "TextModel",
+    "message_events",
+    "plain_id",
+    "plain_name",
+]
 
 StreamEvent: TypeAlias = Mapping[str, Any]
+
+FOREIGN = "backchannel:"
+"""What the signature of a reasoning block begins with that means nothing to Bedrock."""
+
+_PLAIN = re.compile(r"[a-zA-Z0-9_-]+")
+_NOT_PLAIN = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 @runtime_checkable
@@ -41,6 +58,49 @@ class TextModel(Protocol):
         system_prompt: str | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[StreamEvent]: ...
+
+
+@runtime_checkable
+class LeavesCallsOpen(TextModel, Protocol):
+    """A text model that goes on while background tools run.
+
+    An `Agent` gives its ``stream`` the names of these tools as ``background_tools``. Where the model has said
+    something besides making calls, and all of them are left open, the agent does not call it again for them.
+    """
+
+    def leaves_open(self, result: ToolResult) -> bool: ...
+
+
+def plain_id(call_id: str, limit: int = 64) -> str:
+    """Return a call's id as providers take it: of letters, digits, "_" and "-", and not longer than ``limit``."""
+    if len(call_id) <= limit and _PLAIN.fullmatch(call_id):
+        return call_id
+    return f"call_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
+
+
+def plain_name(name: str) -> str:
+    """Return a tool's name as providers take it; a model may have called one that there cannot be."""
+    return name if len(name) <= 64 and _PLAIN.fullmatch(name) else _NOT_PLAIN.sub("_", name)[:64]
+
+
+def message_events(message: Message, stop_reason: str | None = None) -> Iterator[StreamEvent]:
+    """Return the stream of a message that is there as a whole; the stop reason is the one that fits, or this."""
+    calls = False
+    yield {"messageStart": {"role": "assistant"}}
+    for index, block in enumerate(message["content"]):
+        if "toolUse" in block:
+            calls = True
+            use = block["toolUse"]
+            start = {"toolUse": {"toolUseId": use["toolUseId"], "name": use["name"]}}
+            yield {"contentBlockStart": {"contentBlockIndex": index, "start": start}}
+            delta: dict[str, Any] = {"toolUse": {"input": json.dumps(use["input"], ensure_ascii=False)}}
+        elif "text" in block:
+            delta = {"text": block["text"]}
+        else:
+            continue
+        yield {"contentBlockDelta": {"contentBlockIndex": index, "delta": delta}}
+        yield {"contentBlockStop": {"contentBlockIndex": index}}
+    yield {"messageStop": {"stopReason": stop_reason or ("tool_use" if calls else "end_turn")}}
 
 
 class MessageBuilder:
