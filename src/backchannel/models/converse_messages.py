@@ -65,7 +65,8 @@ class _Form:
             return {"toolResult": self._result(block["toolResult"])}
         if "document" in block:
             return {"document": self._document(block["document"])}
-        if "reasoningContent" in block and not (self._takes_reasoning and _is_own_reasoning(block["reasoningContent"])):
+        reasoning: Any = block.get("reasoningContent")
+        if reasoning is not None and not (self._takes_reasoning and _is_own_reasoning(reasoning)):
             return None
         return block
 

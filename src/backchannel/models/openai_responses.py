@@ -154,7 +154,7 @@ class _EventReader:
             if item.type == "function_call" and item.arguments:
                 yield from self._delta(index, {"toolUse": {"input": item.arguments}})
             elif item.type == "message":
-                pieces = [getattr(part, "text", None) or getattr(part, "refusal", "") for part in item.content]
+                pieces = [str(getattr(part, "text", None) or getattr(part, "refusal", "")) for part in item.content]
                 yield from self._delta(index, {"text": "".join(pieces)})
         yield {"contentBlockStop": {"contentBlockIndex": index}}
 

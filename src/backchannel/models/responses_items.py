@@ -167,10 +167,10 @@ def _result_output(result: ToolResult) -> str | list[dict[str, Any]]:
 def _part(block: ContentBlock) -> dict[str, Any]:
     if "text" in block:
         return {"type": "input_text", "text": block["text"]}
-    if "json" in block:
-        return {"type": "input_text", "text": json.dumps(block["json"], ensure_ascii=False)}
     kind = next(iter(block), "nothing")
     value: Any = block.get(kind)
+    if kind == "json":
+        return {"type": "input_text", "text": json.dumps(value, ensure_ascii=False)}
     source = value.get("source") if isinstance(value, Mapping) else None
     data = source.get("bytes") if isinstance(source, Mapping) else None
     if isinstance(data, bytes) and kind in ("image", "document"):
