@@ -53,6 +53,7 @@ class BoardRows:
         self._pages: dict[str, _Page] = {}
         self._sent = 0
         self._active: set[str] = set()
+        self._ended: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -86,10 +87,12 @@ class BoardRows:
         self._rows[name] = _Row(dict(snapshot), self.version, self.version)
         if snapshot["status"] in ACTIVE:
             self._active.add(name)
+            self._ended.pop(name, None)
         else:
             self._active.discard(name)
-        if old is None:
-            self._drop_oldest()
+            self._ended[name] = None
+        if len(self._rows) > self.MAX_ROWS:
+            self._drop_ended()
 
     def move(
         self,
@@ -165,13 +168,14 @@ class BoardRows:
             page.sent = now
         return Rows("", self.version, rows, moves)
 
-    def _drop_oldest(self) -> None:
-        if len(self._rows) <= self.MAX_ROWS:
-            return
-        for name in self._rows:
-            if name not in self._active:
-                del self._rows[name]
+    def _drop_ended(self) -> None:
+        """Forget rows of what ended longest ago, if all pages have them."""
+        base = min((page.acked for page in self._pages.values()), default=self.version)
+        while len(self._rows) > self.MAX_ROWS and self._ended:
+            name = next(iter(self._ended))
+            if self._rows[name].whole > base:
                 return
+            del self._rows[name], self._ended[name]
 
 
 class RowBudget:

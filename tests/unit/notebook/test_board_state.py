@@ -110,6 +110,31 @@ def test_the_oldest_finished_rows_go_when_there_are_too_many() -> None:
     assert names[:2] == ["busy", "6"]
 
 
+def test_an_end_that_a_page_does_not_know_is_kept_however_many_rows_there_are() -> None:
+    rows = BoardRows()
+    rows.hello("page", 0.0)
+    for number in range(BoardRows.MAX_ROWS + 5):
+        rows.put(row(str(number)))
+    rows.ack("page", rows.message(0.0).version, 0.0)
+    rows.put(row("0", "done"))
+    rows.put(row("new"))
+    told = rows.message(1.0)
+    assert [(item["id"], item["status"]) for item in told.rows] == [("0", "done"), ("new", "running")]
+    rows.ack("page", told.version, 1.0)
+    rows.put(row("newer"))
+    assert "0" not in {item["id"] for item in rows.rows}
+
+
+def test_rows_that_ended_are_forgotten_when_there_were_too_many_under_way() -> None:
+    rows = BoardRows()
+    for number in range(BoardRows.MAX_ROWS + 500):
+        rows.put(row(str(number)))
+    for number in range(BoardRows.MAX_ROWS + 500):
+        rows.put(row(str(number), "done"))
+    assert len(rows) == BoardRows.MAX_ROWS
+    assert rows.rows[0]["id"] == "500"
+
+
 def test_a_move_of_an_unknown_row_is_reported() -> None:
     assert not BoardRows().move("a", 1, 2, 0.5, None, 1.0, "")
 
