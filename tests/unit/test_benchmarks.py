@@ -49,7 +49,7 @@ SMALL: dict[str, Subject] = {
     "runners": Runners(calls=2, workers=1),
     "import": ColdImport(processes=1),
     "local_model": LocalModelTalk(trials=1),
-    "board": BoardLoad(tasks=3, rate=10, seconds=0.5),
+    "board": BoardLoad(tasks=3, few=1, queued=2, rate=10, seconds=0.5),
     "browser": BrowserHop(seconds=1.0, chunks_ms=(40,)),
 }
 MARKS = {"board": pytest.mark.kernel, "browser": pytest.mark.browser}
