@@ -25,7 +25,7 @@ from ..tasks import AsyncTaskResult, AsyncToolManager, Task, current_task
 from ..tools.text import error_text
 from .bidi import BidiAgent
 from .delivery import Delivery, PromptTurn, ResultsTurn, results_text
-from .invoking import Invoker
+from .invoking import Invoker, was_busy
 from .reply import Reply
 
 __all__ = ["AsyncAgent"]
@@ -124,6 +124,11 @@ class AsyncAgent:
         """The results that the agent has not been told yet, the oldest first."""
         with self._changed:
             return self._delivery.owed
+
+    @property
+    def queue(self) -> list[AsyncTaskResult]:
+        """The same as ``owed``."""
+        return list(self.owed)
 
     @property
     def failure(self) -> BaseException | None:
@@ -287,11 +292,20 @@ class AsyncAgent:
     def _take_turn(self) -> bool:
         """Take the next turn; False where there is none."""
         turn = self._next()
-        if isinstance(turn, PromptTurn):
+        if turn is None:
+            return False
+        if not self._invoke.is_free():
+            self._put_off()
+        elif isinstance(turn, PromptTurn):
             self._answer(turn.prompt)
-        elif turn is not None:
+        else:
             self._tell(turn)
-        return turn is not None
+        return True
+
+    def _put_off(self) -> None:
+        """The agent is busy with somebody else: try again a little later."""
+        with self._changed:
+            self._delivery.refused(time.monotonic())
 
     def _next(self) -> PromptTurn[_Prompt] | ResultsTurn | None:
         """Wait for the next turn, and begin it; None where there is none, and this thread ends."""
@@ -314,6 +328,9 @@ class AsyncAgent:
         asked = entry.reply.begin()
         if asked:
             answer, error = self._ask(entry.context, entry.value)
+        if error is not None and was_busy(error) and not self._closed:
+            self._put_off()
+            return
         with self._changed:
             self._delivery.ended(failed=error is not None)
         if asked:
@@ -321,6 +338,9 @@ class AsyncAgent:
 
     def _tell(self, turn: ResultsTurn) -> None:
         answer, error = self._ask(self._context, results_text(turn.results, turn.perhaps_told))
+        if error is not None and was_busy(error):
+            self._put_off()
+            return
         if error is not None:
             _log.warning(
                 "the agent raised when it was told of the tasks %s; their results are kept (%s: %s)",

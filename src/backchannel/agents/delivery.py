@@ -4,11 +4,13 @@
       └──arrived──► gathering, until no other result is about to come ──► busy with results ──ended──► ...
 
 What was invoked for and failed is owed still: a prompt's failure goes to its sender, results wait for the next
-occasion, which is a new result, a turn that goes well, or `retry`.
+occasion, which is a new result, a turn that goes well, or `retry`. Where the agent was busy with somebody else, the
+turn has not been: it is tried again after a pause.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ MOST_RESULTS = 32
 """Results in one message."""
 MESSAGE_CHARACTERS = 32_000
 """About the most characters of such a message."""
+PAUSES_S = (0.02, 0.5)
+"""The first and the longest pause while the agent is busy with somebody else, seconds; each is twice the last."""
 REMEMBERED = 10_000
 """Ids of told tasks that are known, so that none is told twice."""
 
@@ -63,6 +67,7 @@ class Delivery(Generic[P]):
         self._due: float | None = None
         self._held = False
         self._prompt_first = True
+        self._pause_s, self._not_before = PAUSES_S[0], -math.inf
 
     # Facts
 
@@ -107,15 +112,27 @@ class Delivery(Generic[P]):
                 self._tried.difference_update(result.task_id for result in turn.results)
                 self._forget()
 
+        self._pause_s, self._not_before = PAUSES_S[0], -math.inf
+
+    def refused(self, now: float) -> None:
+        """The turn that `next` returned could not begin: the agent is busy with somebody else."""
+        turn, self._turn = self._turn, None
+        if isinstance(turn, PromptTurn):
+            self._prompts.appendleft(turn.prompt)
+        elif turn is not None:
+            self._results.extendleft(reversed(turn.results))
+        self._not_before = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, PAUSES_S[1])
+
     def retry(self) -> None:
         """Deliver what is owed now, without waiting for more."""
-        self._held, self._due = False, None
+        self._held, self._due, self._not_before = False, None, -math.inf
 
     # What to do
 
     def next(self, now: float) -> PromptTurn[P] | ResultsTurn | None:
         """Begin the next turn and return it; None while one is under way, or nothing is due at ``now``."""
-        if self._turn is not None:
+        if self._turn is not None or now < self._not_before:
             return None
         results = self._results and not self._held and self._gathered(now)
         if self._prompts and (self._prompt_first or not results):
@@ -130,9 +147,11 @@ class Delivery(Generic[P]):
 
     def wake_at(self) -> float | None:
         """Return when to call `next` again though nothing happens, seconds; None for never."""
-        if self._turn is not None or self._prompts or not self._results or self._held:
+        waits = self._results and not self._held
+        if self._turn is not None or not (self._prompts or waits):
             return None
-        return self._due
+        due = None if self._prompts else self._due
+        return due if self._not_before == -math.inf else max(self._not_before, -math.inf if due is None else due)
 
     @property
     def at_work(self) -> bool:

@@ -13,7 +13,10 @@ from ..errors import AgentStateError, InvalidInputError
 from ..tasks.runners.coroutines import background_loop
 from .bidi import BidiAgent
 
-__all__ = ["Invoker"]
+__all__ = ["Invoker", "was_busy"]
+
+_BUSY = ("ConcurrencyException",)
+"""What agents raise, here those of Strands, where somebody else's invocation of them is under way."""
 
 _METHODS = ("invoke_async", "ainvoke", "invoke", "__call__", "send")
 
@@ -47,6 +50,14 @@ class Invoker:
         answer = self._ask(given)
         return self._run(lambda: answer) if inspect.isawaitable(answer) else answer
 
+    def is_free(self) -> bool:
+        """Whether the agent says that it is idle; one that says nothing of it may be asked."""
+        idle = getattr(self._agent, "is_idle", None)
+        try:
+            return bool(idle()) if callable(idle) else True
+        except Exception:  # noqa: BLE001 - whatever it is, being asked will show it
+            return True
+
     def is_carried_here(self) -> bool:
         """Whether a blocking wait in this thread would keep the agent from answering."""
         try:
@@ -61,6 +72,11 @@ class Invoker:
         if self._loop is not None and not self._loop.is_running():
             raise AgentStateError("the event loop that AsyncAgent was given does not run: the agent cannot answer")
         return asyncio.run_coroutine_threadsafe(_answer(ask), self._loop or background_loop()).result()
+
+
+def was_busy(error: BaseException) -> bool:
+    """Whether an agent raised this only because it is busy with somebody else, and has not been asked."""
+    return type(error).__name__ in _BUSY
 
 
 async def _answer(ask: Callable[[], Any]) -> Any:

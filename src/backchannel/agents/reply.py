@@ -92,8 +92,8 @@ class Reply:
     # For the agent's wrapper
 
     def begin(self) -> bool:
-        """The agent is about to be asked; False if the prompt was taken back."""
-        return self._future.set_running_or_notify_cancel()
+        """The agent is about to be asked, perhaps once more; False if the prompt was taken back."""
+        return self._future.running() or self._future.set_running_or_notify_cancel()
 
     def settle(self, answer: Any, error: BaseException | None = None) -> None:
         """The agent has answered, or raised."""

@@ -601,3 +601,94 @@ def test_a_graph_is_given_a_message_of_the_users(manager):
     builder.add_edge(graphs.START, "model")
     with AsyncAgent(builder.compile(), manager) as talk:
         assert talk.send("hello").result(WAIT)["messages"][-1].content == "heard hello"
+
+
+def test_an_agent_that_says_that_it_is_busy_is_told_when_it_is_idle(manager):
+    class Busy:
+        def __init__(self) -> None:
+            self.idle = threading.Event()
+            self.asked = threading.Semaphore(0)
+            self.given: list[str] = []
+
+        def is_idle(self) -> bool:
+            self.asked.release()
+            return self.idle.is_set()
+
+        def send(self, prompt: str) -> None:
+            self.given.append(prompt)
+
+    agent = Busy()
+    with AsyncAgent(agent, manager) as talk:
+        talk.on_result(result("a"))
+        talk.on_result(result("b"))
+        talk.drain_queue()
+        assert agent.asked.acquire(timeout=WAIT)
+        assert agent.asked.acquire(timeout=WAIT)
+        assert agent.given == []
+        assert [entry.task_id for entry in talk.queue] == ["a", "b"]
+        reply = talk.send("hello")
+        agent.idle.set()
+        assert reply.result(WAIT) is None
+        assert talk.join(WAIT)
+        assert talk.queue == []
+    assert sorted(len(re.findall("Task [ab],", text)) for text in agent.given) == [0, 2]
+
+
+def test_an_agent_whose_idleness_cannot_be_told_is_asked(manager):
+    class Odd:
+        def is_idle(self) -> bool:
+            raise RuntimeError("who knows")
+
+        def send(self, prompt: str) -> str:
+            return prompt.upper()
+
+    with AsyncAgent(Odd(), manager) as talk:
+        assert talk.send("hello").result(WAIT) == "HELLO"
+
+
+def test_an_agent_of_strands_that_somebody_else_has_invoked_is_told_afterwards(manager, caplog):
+    strands = pytest.importorskip("strands")
+    from strands.models import Model
+
+    entered, release, refused = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    class Slow(Model):
+        def update_config(self, **_: object) -> None: ...
+        def get_config(self) -> dict[str, object]:
+            return {}
+
+        async def structured_output(self, *_: object, **__: object):
+            yield {}
+
+        async def stream(self, messages, *_: object, **__: object):
+            entered.set()
+            assert release.wait(WAIT)
+            yield {"messageStart": {"role": "assistant"}}
+            yield {"contentBlockStart": {"start": {}}}
+            yield {"contentBlockDelta": {"delta": {"text": f"{len(messages)} messages"}}}
+            yield {"contentBlockStop": {}}
+            yield {"messageStop": {"stopReason": "end_turn"}}
+
+    class Watched(strands.Agent):
+        async def invoke_async(self, *given: object, **named: object):
+            try:
+                return await super().invoke_async(*given, **named)
+            except Exception:
+                refused.release()
+                raise
+
+    agent = Watched(Slow(), callback_handler=None)
+    direct = threading.Thread(target=agent, args=("by hand",))
+    direct.start()
+    assert entered.wait(WAIT)
+    with AsyncAgent(agent, manager) as talk:
+        manager.submit("add", lambda: "four")
+        assert refused.acquire(timeout=WAIT)
+        reply = talk.send("hello")
+        release.set()
+        assert "messages" in str(reply.result(WAIT))
+        assert talk.join(WAIT)
+    direct.join(WAIT)
+    texts = [block["text"] for message in agent.messages for block in message["content"] if "text" in block]
+    assert sum("Result: four" in text for text in texts) == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

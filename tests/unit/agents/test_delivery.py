@@ -191,7 +191,9 @@ def test_the_text_says_what_was_perhaps_told_before_and_only_that():
 
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(("ask", "expect", "arrive", "stray", "again", "next", "end", "fail", "retry", "wait")),
+        st.sampled_from(
+            ("ask", "expect", "arrive", "stray", "again", "next", "end", "fail", "refuse", "retry", "wait")
+        ),
         st.integers(0, 9),
     ),
     max_size=60,
@@ -246,6 +248,10 @@ def test_whatever_happens_everything_is_told_once_and_nothing_stays_behind(actio
                 begin()
             case "end" | "fail":
                 end(action == "fail")
+            case "refuse" if turn is not None:
+                turn = None
+                delivery.refused(now)
+                assert delivery.at_work
             case "retry":
                 delivery.retry()
             case "wait":
@@ -264,3 +270,28 @@ def test_whatever_happens_everything_is_told_once_and_nothing_stays_behind(actio
     assert prompts == list(range(asked))
     assert sorted(told) == sorted(given_ids)
     assert not delivery.owed
+
+
+def test_who_is_busy_with_somebody_else_is_asked_again_after_growing_pauses():
+    delivery: Delivery[str] = Delivery(0.1)
+    delivery.asked("hello")
+    delivery.asked("again")
+    delivery.arrived(result("a"), 0)
+    now = 0.0
+    for pause in (0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5):
+        assert delivery.next(now) == PromptTurn("hello")
+        delivery.refused(now)
+        assert delivery.next(now) is None
+        assert not delivery.quiet
+        assert delivery.wake_at() == now + pause
+        now += pause
+    assert delivery.next(now) == PromptTurn("hello")
+    delivery.ended()
+    turn = delivery.next(now)
+    assert ids(turn) == ["a"]
+    delivery.refused(now)
+    assert delivery.wake_at() == now + 0.02
+    delivery.retry()
+    turn = delivery.next(now)
+    assert isinstance(turn, ResultsTurn)
+    assert (ids(turn), turn.perhaps_told) == (["a"], frozenset())
