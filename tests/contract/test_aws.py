@@ -28,7 +28,7 @@ from backchannel.aws import (
     s3_put_tool,
     step_functions_tool,
 )
-from backchannel.errors import AWSError, TaskFailedError
+from backchannel.errors import AWSError, TaskFailedError, TaskTimedOutError
 from backchannel.tasks import Task
 from backchannel.tools import run_tool
 from tests.support.lambda_endpoint import LambdaEndpoint, Throttled
@@ -264,6 +264,81 @@ def test_destinations_bring_the_results_of_many_events_through_one_queue(url: st
         assert failed(tasks.pop(3)) == "The Lambda function work failed: ValueError: three"
         assert [task.result(WAIT) for task in tasks] == [0, 1, 4, 16, 25]
     assert len(tries) == 3
+
+
+def make_queue(url: str, name: str = "results", hidden_s: int = 30) -> tuple[Any, str]:
+    sqs = client("sqs", url)
+    return sqs, sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": str(hidden_s)})["QueueUrl"]
+
+
+def left(sqs: Any, queue: str) -> list[Any]:
+    """What is in the queue, hidden or not."""
+    counts = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    return [int(counts[name]) for name in ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")]
+
+
+def test_only_what_was_taken_leaves_the_queue(url: str, functions: LambdaEndpoint):
+    sqs, queue = make_queue(url)
+    sent = threading.Event()
+
+    def work(event: Any) -> None:
+        for body in (
+            json.dumps({"task_id": "somebody else", "result": 1}),
+            "{not JSON",
+            json.dumps({"task_id": event["task_id"], "done": 1, "total": 2}),
+            json.dumps({"task_id": event["task_id"], "result": "ours"}),
+            json.dumps({"task_id": event["task_id"], "result": "ours, again"}),
+        ):
+            sqs.send_message(QueueUrl=queue, MessageBody=body)
+        sent.set()
+
+    functions.functions["work"] = work
+    place = SQSResult(queue, client=sqs)
+    tool = lambda_tool("work", mode="event", result=place, poll_s=0.05, endpoint_url=functions.url)
+    assert tool().result(WAIT) in ("ours", "ours, again")
+    assert sent.wait(WAIT)
+    # One that came after the task's last look goes when another task looks.
+    functions.functions["none"] = lambda event: None
+    other = lambda_tool("none", mode="event", result=place, poll_s=0.05, endpoint_url=functions.url)()
+    poll(lambda: sum(left(sqs, queue)) == 2)
+    other.cancel()
+
+
+def test_a_result_that_comes_after_the_end_stays_in_the_queue(url: str, functions: LambdaEndpoint):
+    sqs, queue = make_queue(url)
+    go = threading.Event()
+
+    def work(event: Any) -> None:
+        assert go.wait(WAIT)
+        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"task_id": event["task_id"], "result": 1}))
+
+    functions.functions["work"] = work
+    place = SQSResult(queue, client=sqs)
+    task = lambda_tool("work", mode="event", result=place, poll_s=0.05, timeout=0.2, endpoint_url=functions.url)()
+    assert task.wait(WAIT)
+    assert isinstance(task.error, TaskTimedOutError)
+    assert queue in str(task.error)
+    go.set()
+    functions.functions["quick"] = lambda event: sqs.send_message(
+        QueueUrl=queue, MessageBody=json.dumps({"task_id": event["task_id"], "result": 2})
+    )
+    poll(lambda: sum(left(sqs, queue)) == 1)
+    assert lambda_tool("quick", mode="event", result=place, poll_s=0.05, endpoint_url=functions.url)().result(WAIT) == 2
+    poll(lambda: sum(left(sqs, queue)) == 1)
+
+
+def test_a_hundred_events_share_one_queue_and_no_worker(url: str, functions: LambdaEndpoint):
+    sqs, queue = make_queue(url)
+    functions.destination = lambda record: sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(record))
+    functions.functions["double"] = lambda event: event["n"] * 2
+    place = SQSResult(queue, client=sqs)
+    with AsyncToolManager(max_workers=2) as manager:
+        tool = lambda_tool(
+            "double", mode="event", result=place, poll_s=0.2, manager=manager, endpoint_url=functions.url
+        )
+        tasks = [tool({"n": number}) for number in range(100)]
+        assert [task.result(WAIT) for task in tasks] == [2 * number for number in range(100)]
+    poll(lambda: sum(left(sqs, queue)) == 0)
 
 
 # Step Functions

@@ -66,7 +66,10 @@ class Access:
         """
         try:
             with explained(service, method, about):
-                return getattr(self._client_for(service, once), method)(**parameters)
+                client = self._client_for(service, once)
+            region = getattr(getattr(client, "meta", None), "region_name", None)
+            with explained(service, method, about, region or ""):
+                return getattr(client, method)(**parameters)
         except AWSError as error:
             if error.code in CREDENTIALS:
                 with self._lock:  # the next call looks for credentials again
@@ -94,11 +97,20 @@ class Access:
             retries={"total_max_attempts": 1 if once else _ATTEMPTS, "mode": "standard"},
         )
         make: Any = session.client
-        return make(service, config=config, region_name=self._region_name, endpoint_url=self._endpoint_url)
+        try:
+            return make(service, config=config, region_name=self._region_name, endpoint_url=self._endpoint_url)
+        except ValueError as error:
+            if "endpoint" not in str(error).lower():
+                raise
+            raise AWSError(
+                f"The address of AWS cannot be used: {error}. Check endpoint_url= and AWS_ENDPOINT_URL: an address "
+                "begins with https://, or http://.",
+                code="InvalidEndpoint",
+            ) from error
 
 
 @contextmanager
-def explained(service: str, method: str, about: str) -> Iterator[None]:
+def explained(service: str, method: str, about: str, region: str = "") -> Iterator[None]:
     """Turn what boto3 raises into `AWSError`.
 
     Raises:
@@ -107,7 +119,7 @@ def explained(service: str, method: str, about: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        refusal = refusal_of(error, service, method, about)
+        refusal = refusal_of(error, service, method, about, region)
         if refusal is None:
             raise
         raise refusal from error

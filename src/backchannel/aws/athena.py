@@ -11,7 +11,7 @@ from ..tasks import AsyncTool, progress
 from ..tools.text import cut
 from .access import Access
 from .definition import ToolOptions, check_poll, define, prefixed
-from .run import Run
+from .run import Following, Remote, Run
 
 __all__ = ["athena_query_tool", "is_read_only"]
 
@@ -58,28 +58,30 @@ def athena_query_tool(
         raise ToolDefinitionError(f"tool {name!r}: max_rows={max_rows!r} must be 1 or more")
     place = {"ResultConfiguration": {"OutputLocation": output_location}} if output_location else {}
 
-    def make(access: Access) -> Callable[[dict[str, Any]], Any]:
+    def make(access: Access) -> Remote:
         def call(method: str, what: str, **parameters: Any) -> Any:
             return access.call("athena", method, what, **parameters)
 
-        def query(arguments: dict[str, Any]) -> dict[str, Any]:
+        def start(arguments: dict[str, Any]) -> dict[str, Any]:
             sql = arguments["sql"]
             if read_only and not is_read_only(sql):
                 raise ToolArgumentsError(
                     f"The arguments do not fit the tool {name!r}. It only reads: write a SELECT, WITH, SHOW or "
                     "DESCRIBE statement."
                 )
-            run = Run()
             started = call(
                 "start_query_execution",
                 f"workgroup {workgroup}",
                 QueryString=sql,
-                ClientRequestToken=run.id,
+                ClientRequestToken=Run().id,
                 QueryExecutionContext={"Database": database, "Catalog": catalog},
                 WorkGroup=workgroup,
                 **place,
             )
-            query_id = started["QueryExecutionId"]
+            return {"query": started["QueryExecutionId"]}
+
+        def follow(handle: Mapping[str, Any]) -> Following:
+            query_id = str(handle["query"])
             what = f"query {query_id}"
 
             def look() -> Any:
@@ -90,18 +92,21 @@ def athena_query_tool(
                     return None
                 return found
 
-            def stop() -> None:
+            def read(found: Mapping[str, Any]) -> dict[str, Any]:
+                status = found["Status"]
+                if status["State"] != "SUCCEEDED":
+                    reason = cut(str(status.get("StateChangeReason") or "Athena does not say why"), 2000)
+                    raise AWSError(f"The {what} {status['State'].lower()}: {reason}", code=status["State"])
+                rows = _rows(call, Run(), query_id, max_rows, header=_has_header(found))
+                return {**rows, "scanned_bytes": found.get("Statistics", {}).get("DataScannedInBytes", 0)}
+
+            def stop() -> str:
                 call("stop_query_execution", what, QueryExecutionId=query_id)
+                return f"The {what} was stopped."
 
-            found = run.follow(look, what, longest=longest, stop=stop)
-            status = found["Status"]
-            if status["State"] != "SUCCEEDED":
-                reason = cut(str(status.get("StateChangeReason") or "Athena does not say why"), 2000)
-                raise AWSError(f"The {what} {status['State'].lower()}: {reason}", code=status["State"])
-            rows = _rows(call, run, query_id, max_rows, header=_has_header(found))
-            return {**rows, "scanned_bytes": found.get("Statistics", {}).get("DataScannedInBytes", 0)}
+            return Following(what, look, read, longest=longest, stop=stop)
 
-        return query
+        return Remote(start, follow)
 
     properties = {"sql": {"type": "string", "description": "One statement, in Athena's SQL.", "minLength": 1}}
     return define(

@@ -12,6 +12,7 @@ from ..errors import ToolDefinitionError
 from ..tasks import AsyncTool, AsyncToolManager
 from ..tools.schema import FunctionSchema
 from .access import Access
+from .run import Remote
 
 if TYPE_CHECKING:
     import boto3
@@ -84,7 +85,7 @@ def access_of(service: str, options: ToolOptions) -> Access:
 
 def define(
     service: str,
-    make_body: Callable[[Access], Callable[[dict[str, Any]], Any]],
+    make: Callable[[Access], Callable[[dict[str, Any]], Any] | Remote],
     *,
     name: str,
     description: str,
@@ -94,7 +95,7 @@ def define(
     """Return the tool.
 
     Args:
-        make_body: Given the access, returns what is run with a call's checked arguments.
+        make: Given the access, returns what is run with a call's checked arguments: a function, or something in AWS.
         name, description: Unless the options have others.
 
     Raises:
@@ -110,15 +111,19 @@ def define(
                 f"tool {name!r}: models would refuse the parameter name {property_name!r:.100}: it must be 1 to 64 of "
                 "the letters a-z and A-Z, digits, _, . and -"
             )
-    body = make_body(access_of(service, options))
+    made = make(access_of(service, options))
 
     def run(**arguments: Any) -> Any:
-        return body(arguments)
+        if isinstance(made, Remote):
+            handle = made.start(arguments)
+            return made.follow(handle).begin(handle)
+        return made(arguments)
 
     run.__signature__ = _signature(input_schema)  # type: ignore[attr-defined]
     run.__name__ = run.__qualname__ = options.get("name") or name
     run.__doc__ = options.get("description") or description
-    rest: dict[str, Any] = {
+    # A client of boto3 goes to no other process, and needs none: it waits.
+    rest: dict[str, Any] = {"runner": "thread"} | {
         key: value
         for key, value in options.items()
         if key not in (*_ACCESS, "name", "description") and not (key == "confirm" and value is None)

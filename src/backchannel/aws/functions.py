@@ -11,8 +11,9 @@ from ..errors import AWSError, ToolDefinitionError
 from ..tasks import AsyncTool
 from .access import Access, explained
 from .definition import ToolOptions, check_poll, define, own_arguments, tool_name
-from .results import ResultPlace, failure_in
-from .run import Run
+from .outcome import Outcome, failure_in, json_of
+from .results import ResultPlace
+from .run import Following, Remote, Run
 
 __all__ = ["lambda_tool"]
 
@@ -20,6 +21,10 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_EVENT_S = 7 * 3600
 """Six hours in Lambda's queue, and the run itself."""
+
+_PARTS = ("expect", "look", "forget", "where")
+
+_GOES_ON = "Lambda cannot stop a function: {} goes on until it is done, and its result is dropped."
 
 
 def lambda_tool(
@@ -57,6 +62,12 @@ def lambda_tool(
         raise ToolDefinitionError(f"tool {name!r}: mode={mode!r} is neither 'request' nor 'event'")
     if result is not None and mode == "request":
         raise ToolDefinitionError(f'tool {name!r}: result= needs mode="event"; a request brings its result itself')
+    missing = [part for part in _PARTS if not callable(getattr(result, part, None))]
+    if result is not None and missing:
+        raise ToolDefinitionError(
+            f"tool {name!r}: result={result!r:.100} is no place for results, it has no {', '.join(missing)}: give "
+            "DynamoDBResult(table), S3Result(bucket), SQSResult(queue_url), or a ResultPlace of your own"
+        )
     longest = check_poll(name, poll_s)
     schema, said, event_of = own_arguments(name, "payload", "The function's event.", input_schema, like)
     if mode == "event" and task_id_field in schema.get("properties", {}):
@@ -77,39 +88,66 @@ def lambda_tool(
 
     def make_request(access: Access) -> Callable[[dict[str, Any]], Any]:
         def request(arguments: dict[str, Any]) -> Any:
-            answer = invoke(access, Run(), "RequestResponse", event_of(arguments))
+            run = Run()
+            run.at_early_end(_GOES_ON.format(function_name))
+            answer = invoke(access, run, "RequestResponse", event_of(arguments))
             with explained("lambda", "invoke", about):
-                payload = _value(answer["Payload"].read())
+                data = answer["Payload"].read()
+            payload = json_of(data) if data else None
             if answer.get("FunctionError"):
                 raise _failed(function_name, failure_in(payload))
             return payload
 
         return request
 
-    def make_event(access: Access) -> Callable[[dict[str, Any]], Any]:
-        def start(arguments: dict[str, Any]) -> Any:
-            run = Run()
-            event = {**event_of(arguments), task_id_field: run.id}
-            if result is None:
-                invoke(access, run, "Event", event)
-                return f"Lambda has taken the event for {function_name}. It sends no result back."
-            result.expect(run.id)
-            try:
-                invoke(access, run, "Event", event)
-                outcome = run.follow(lambda: result.look(access, run.id, task_id_field), about, longest=longest)
-            finally:
-                result.forget(run.id)
-            if outcome.error is not None:
-                raise _failed(function_name, outcome.error)
-            return outcome.value
+    def make_event(access: Access) -> Callable[[dict[str, Any]], Any] | Remote:
+        if result is None:
+            return lambda arguments: put(access, Run(), arguments)
+        place = result
 
-        return start
+        def start(arguments: dict[str, Any]) -> dict[str, Any]:
+            run = Run()
+            # Before it is sent: another task that looks into the same place may find its result at once.
+            place.expect(run.id, task_id_field)
+            try:
+                put(access, run, arguments)
+            except BaseException:
+                place.forget(access, run.id, False)
+                raise
+            return {"event": run.id}
+
+        def follow(handle: Mapping[str, Any]) -> Following:
+            token = str(handle["event"])
+            place.expect(token, task_id_field)
+            where = place.where(token, task_id_field)
+
+            def read(outcome: Outcome) -> Any:
+                if outcome.error is not None:
+                    raise _failed(function_name, outcome.error)
+                return outcome.value
+
+            return Following(
+                about,
+                lambda: place.look(access, token, task_id_field),
+                read,
+                longest=longest,
+                stop=lambda: _GOES_ON.format(function_name),
+                forget=lambda taken: place.forget(access, token, taken),
+                advice=f"Look at the log of the function {function_name}{f', and at {where}' if where else ''}",
+            )
+
+        return Remote(start, follow)
+
+    def put(access: Access, run: Run, arguments: dict[str, Any]) -> str:
+        invoke(access, run, "Event", {**event_of(arguments), task_id_field: run.id})
+        return f"Lambda has taken the event for {function_name}. It sends no result back."
 
     return define(
         "lambda",
         make_request if mode == "request" else make_event,
         name=like.__name__ if like is not None and hasattr(like, "__name__") else name,
-        description=said or f"Calls the AWS Lambda function {function_name} and returns its answer.",
+        description=said
+        or f"Calls the AWS Lambda function {function_name} and returns its answer. It cannot be stopped once it runs.",
         input_schema=schema,
         options=options,
     )
@@ -131,13 +169,6 @@ def _failed(function_name: str, said: str) -> AWSError:
     text = f"The Lambda function {function_name} failed: {said or 'it did not say why'}"
     if "Task timed out after" in said:
         text += ". Raise the function's time-out, or give it less to do"
+    if "ResponseSizeTooLarge" in said:
+        text += ". Have it put its result into S3, and return the key"
     return AWSError(text, code="FunctionError")
-
-
-def _value(data: bytes) -> Any:
-    if not data:
-        return None
-    try:
-        return json.loads(data)
-    except ValueError:
-        return data.decode(errors="replace")

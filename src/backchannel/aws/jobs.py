@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 from ..errors import AWSError
@@ -10,7 +10,7 @@ from ..tasks import AsyncTool, progress
 from ..tools.text import cut
 from .access import Access
 from .definition import ToolOptions, check_poll, define, tool_name
-from .run import Run
+from .run import FAULTS, Following, Remote, Run
 
 __all__ = ["batch_job_tool", "glue_job_tool"]
 
@@ -39,8 +39,8 @@ def batch_job_tool(
     name = tool_name(job_definition)
     longest = check_poll(name, poll_s)
 
-    def make(access: Access) -> Callable[[dict[str, Any]], Any]:
-        def run_job(arguments: dict[str, Any]) -> dict[str, Any]:
+    def make(access: Access) -> Remote:
+        def start(arguments: dict[str, Any]) -> dict[str, Any]:
             run = Run()
             parameters: dict[str, Any] = {
                 "jobName": run.id,
@@ -48,31 +48,35 @@ def batch_job_tool(
                 "jobDefinition": job_definition,
                 "parameters": _given(arguments),
             }
-            job_id = run.begin(
+            started = run.begin(
                 lambda: access.call("batch", "submit_job", f"job definition {job_definition}", once=True, **parameters)
-            )["jobId"]
+            )
+            return {"job": started["jobId"]}
+
+        def follow(handle: Mapping[str, Any]) -> Following:
+            job_id = str(handle["job"])
             about = f"Batch job {job_id}"
 
+            unknown = 0
+
             def look() -> Any:
+                nonlocal unknown
                 jobs = access.call("batch", "describe_jobs", about, jobs=[job_id])["jobs"]
+                unknown = 0 if jobs else unknown + 1
+                if unknown > FAULTS:
+                    raise AWSError(f"AWS Batch does not know the {about} any more.", code="JobNotFound")
                 if not jobs or jobs[0]["status"] not in ("SUCCEEDED", "FAILED"):
                     _say_batch(jobs[0] if jobs else {})
                     return None
                 return jobs[0]
 
-            def stop() -> None:
+            def stop() -> str:
                 access.call("batch", "terminate_job", about, jobId=job_id, reason=_REASON)
+                return f"The {about} was terminated."
 
-            job = run.follow(look, about, longest=longest, stop=stop)
-            container = job.get("container", {})
-            if job["status"] != "SUCCEEDED":
-                said = " ".join(str(part) for part in (job.get("statusReason"), container.get("reason")) if part)
-                code = container.get("exitCode")
-                text = f"The {about} failed{f' with exit code {code}' if code is not None else ''}"
-                raise AWSError(f"{text}: {cut(said or 'Batch does not say why', 1000)}", code="FAILED")
-            return {"job_id": job_id, "status": "SUCCEEDED", "log_stream": container.get("logStreamName")}
+            return Following(about, look, lambda job: _batch_value(job_id, job), longest=longest, stop=stop)
 
-        return run_job
+        return Remote(start, follow)
 
     return define(
         "batch",
@@ -100,15 +104,18 @@ def glue_job_tool(
     name = tool_name(job_name)
     longest = check_poll(name, poll_s)
 
-    def make(access: Access) -> Callable[[dict[str, Any]], Any]:
-        def run_job(arguments: dict[str, Any]) -> dict[str, Any]:
-            run = Run()
+    def make(access: Access) -> Remote:
+        def start(arguments: dict[str, Any]) -> dict[str, Any]:
             given = {f"--{parameter}": value for parameter, value in _given(arguments).items()}
-            run_id = run.begin(
+            started = Run().begin(
                 lambda: access.call(
                     "glue", "start_job_run", f"Glue job {job_name}", once=True, JobName=job_name, Arguments=given
                 )
-            )["JobRunId"]
+            )
+            return {"run": started["JobRunId"]}
+
+        def follow(handle: Mapping[str, Any]) -> Following:
+            run_id = str(handle["run"])
             about = f"run {run_id} of the Glue job {job_name}"
 
             def look() -> Any:
@@ -118,17 +125,19 @@ def glue_job_tool(
                     return None
                 return found
 
-            def stop() -> None:
+            def stop() -> str:
                 access.call("glue", "batch_stop_job_run", about, JobName=job_name, JobRunIds=[run_id])
+                return f"The {about} was asked to stop."
 
-            found = run.follow(look, about, longest=longest, stop=stop)
-            state = found["JobRunState"]
-            if state != "SUCCEEDED":
-                said = cut(str(found.get("ErrorMessage") or "Glue does not say why"), 1000)
-                raise AWSError(f"The {about} ended as {state}: {said}", code=state)
-            return {"job_run_id": run_id, "status": state, "execution_s": found.get("ExecutionTime")}
+            return Following(
+                about,
+                look,
+                lambda found: {"job_run_id": run_id, **_glue_value(run_id, about, found)},
+                longest=longest,
+                stop=stop,
+            )
 
-        return run_job
+        return Remote(start, follow)
 
     return define(
         "glue",
@@ -138,6 +147,24 @@ def glue_job_tool(
         input_schema=_schema(parameters),
         options=options,
     )
+
+
+def _batch_value(job_id: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    container = job.get("container", {})
+    if job["status"] != "SUCCEEDED":
+        said = " ".join(str(part) for part in (job.get("statusReason"), container.get("reason")) if part)
+        code = container.get("exitCode")
+        text = f"The Batch job {job_id} failed{f' with exit code {code}' if code is not None else ''}"
+        raise AWSError(f"{text}: {cut(said or 'Batch does not say why', 1000)}", code="FAILED")
+    return {"job_id": job_id, "status": "SUCCEEDED", "log_stream": container.get("logStreamName")}
+
+
+def _glue_value(run_id: str, about: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    state = found["JobRunState"]
+    if state != "SUCCEEDED":
+        said = cut(str(found.get("ErrorMessage") or "Glue does not say why"), 1000)
+        raise AWSError(f"The {about} ended as {state}: {said}", code=state)
+    return {"job_run_id": run_id, "status": state, "execution_s": found.get("ExecutionTime")}
 
 
 def _schema(parameters: Iterable[str]) -> dict[str, Any]:

@@ -17,9 +17,8 @@ _ACTIONS = {("lambda", "invoke"): "lambda:InvokeFunction", ("s3", "list_objects_
 _HINTS = {"s3:GetObject": " Without s3:ListBucket on the bucket, S3 says the same of an object that does not exist."}
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation", "403"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _INVALID = {
-    "ExpiredToken",
-    "ExpiredTokenException",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidSignatureException",
@@ -37,6 +36,8 @@ _NOT_FOUND = {
     "ResourceNotFoundException",
     "StateMachineDoesNotExist",
 }
+_ELSEWHERE = {"AuthorizationHeaderMalformed", "InvalidArn", "PermanentRedirect"}
+_TOO_LARGE = {"EntityTooLarge", "RequestEntityTooLargeException", "RequestTooLargeException"}
 THROTTLED = {
     "BandwidthLimitExceeded",
     "ConcurrentRunsExceededException",
@@ -51,7 +52,9 @@ THROTTLED = {
 }
 _LOGIN = {"SSOError", "SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError", "LoginError"}
 
-CREDENTIALS = _INVALID | _LOGIN | {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}
+CREDENTIALS = (
+    _EXPIRED | _INVALID | _LOGIN | {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}
+)
 """Codes that end when the user has signed in."""
 
 
@@ -61,32 +64,40 @@ def action_of(service: str, method: str) -> str:
     return _ACTIONS.get((service, method), f"{_PREFIXES.get(service, service)}:{camel}")
 
 
-def refusal_of(error: Exception, service: str, method: str, about: str) -> AWSError | None:
+def refusal_of(error: Exception, service: str, method: str, about: str, region: str = "") -> AWSError | None:
     """Return what to tell of an exception of boto3; None if it is none.
 
     Args:
         about: What the request was about, as in ``table orders``.
+        region: Where it was sent, if that is known.
     """
     from botocore import exceptions
 
     if isinstance(error, exceptions.ClientError):
-        return _answered(error.response, action_of(service, method), about)
+        return _answered(error.response, action_of(service, method), about, region)
     if not isinstance(error, (exceptions.BotoCoreError, exceptions.HTTPClientError)):
         return None
     return _unsent(error, type(error).__name__, exceptions, service, about)
 
 
-def _answered(response: Any, action: str, about: str) -> AWSError:
+def _answered(response: Any, action: str, about: str, region: str) -> AWSError:
     fault = response.get("Error", {})
     code = str(fault.get("Code") or "unknown")
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     said = str(fault.get("Message") or "").strip()
     quoted = f" AWS says: {cut(said, _QUOTED)}" if said else ""
+    if code in _EXPIRED:
+        return AWSError(
+            f"The AWS credentials for {about} have expired ({code}): sign in again (aws sso login, or new keys), then "
+            "call again.",
+            code=code,
+        )
     if code in _INVALID:
         # What AWS says here may repeat the signed request.
         return AWSError(
-            f"AWS does not take the credentials for {about} ({code}). They have expired or belong to another account: "
-            "sign in again (aws sso login, or new keys), then call again.",
+            f"AWS does not take the credentials for {about} ({code}). They are wrong, belong to another account or "
+            "endpoint, or this computer's clock is wrong: check AWS_PROFILE or sign in again (aws sso login, or new "
+            "keys), then call again.",
             code=code,
         )
     if code in _DENIED or status == 403:
@@ -102,9 +113,22 @@ def _answered(response: Any, action: str, about: str) -> AWSError:
             code=code,
             may_pass=True,
         )
+    here = f" in {region}" if region else ""
     if code in _NOT_FOUND or status == 404:
         return AWSError(
-            f"AWS finds no {about} ({code}). Check the name, the region and the account.{quoted}",
+            f"AWS finds no {about}{here} ({code}). Check the name, the region and the account.{quoted}",
+            code=code,
+        )
+    if code in _ELSEWHERE or status == 301:
+        return AWSError(
+            f"AWS has no {about}{here} ({code}): it is probably in another region. Give the tool region_name=, or set "
+            f"AWS_REGION.{quoted}",
+            code=code,
+        )
+    if code in _TOO_LARGE or status == 413:
+        return AWSError(
+            f"AWS does not take what was sent for {about} ({code}), most likely because it is too large. Put the data "
+            f"into S3 and send its key.{quoted}",
             code=code,
         )
     if status >= 500:

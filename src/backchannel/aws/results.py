@@ -2,66 +2,49 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, Protocol
 
-from ..errors import AWSError
+from ..errors import AWSError, ToolDefinitionError
 from ..tasks import progress
-from ..tools.text import cut, text_of
 from .access import Access, explained
 from .attributes import item_of
+from .inbox import Inbox, inbox_of
+from .outcome import Outcome, Step, json_of, outcome_of
 
-__all__ = ["DynamoDBResult", "Outcome", "ResultPlace", "S3Result", "SQSResult", "outcome_of", "token_in"]
-
-_LONG_POLL_S = 5
-_HIDDEN_S = 10
-_KEPT = 1000
-
-
-class Outcome:
-    """What came of a call: a value, or what went wrong, for a place of results of one's own."""
-
-    __slots__ = ("error", "value")
-
-    def __init__(self, value: Any = None, error: str | None = None) -> None:
-        self.value = value
-        self.error = error
+__all__ = ["DynamoDBResult", "Outcome", "ResultPlace", "S3Result", "SQSResult"]
 
 
 class ResultPlace(Protocol):
-    """Where results are left; `DynamoDBResult`, `S3Result` and `SQSResult` are such places."""
+    """Where results are left. A place of one's own is a class that inherits from this one and has ``look``.
 
-    def expect(self, token: str) -> None:
-        """A result under this token will come."""
+    The ``token`` is what the event has as its task id; it is unique, and nobody can guess it.
+    """
 
-    def forget(self, token: str) -> None:
-        """Nobody waits for it any more."""
+    def expect(self, token: str, field: str) -> None:
+        """A result under this token will come; in a document of the function's it is called ``field``."""
 
     def look(self, access: Access, token: str, field: str) -> Outcome | None:
-        """Return it if it is there."""
+        """Return what came of the call, or None. Called in a thread, now and then; may report `progress`."""
+        ...
+
+    def forget(self, access: Access, token: str, taken: bool) -> None:
+        """The task has ended; ``taken`` where it has the result."""
+
+    def where(self, token: str, field: str) -> str:
+        """Say where the result should be, for someone who waited in vain."""
+        return ""
 
 
-class _Place:
-    """A place with a client of its own, or the tool's access.
-
-    Args:
-        client: A boto3 client for the place, used as it is.
-    """
+class _Place(ResultPlace):
+    """A place with a client of its own, or the tool's access."""
 
     service = ""
 
-    def __init__(self, client: Any = None) -> None:
+    def __init__(self, what: str, name: Any, client: Any) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise ToolDefinitionError(f"{type(self).__name__}: {what} must be given as text, not {name!r:.100}")
         self._own = Access(self.service, client=client) if client is not None else None
-
-    def expect(self, token: str) -> None:
-        pass
-
-    def forget(self, token: str) -> None:
-        pass
 
     def _call(self, access: Access, method: str, about: str, **parameters: Any) -> Any:
         return (self._own or access).call(self.service, method, about, **parameters)
@@ -82,7 +65,7 @@ class DynamoDBResult(_Place):
     service = "dynamodb"
 
     def __init__(self, table: str, key: str = "id", *, client: Any = None) -> None:
-        super().__init__(client)
+        super().__init__("table", table, client)
         self._table = table
         self._key = key
 
@@ -95,7 +78,10 @@ class DynamoDBResult(_Place):
             Key={self._key: {"S": token}},
             ConsistentRead=True,
         )
-        return outcome_of(item_of(found.get("Item", {})), field)
+        return _told(outcome_of(item_of(found.get("Item", {})), field))
+
+    def where(self, token: str, field: str) -> str:
+        return f"the item of the table {self._table} whose {self._key} is {token!r}, with result or error"
 
 
 class S3Result(_Place):
@@ -116,13 +102,13 @@ class S3Result(_Place):
     def __init__(
         self, bucket: str, prefix: str = "results/", *, max_bytes: int = 10_000_000, client: Any = None
     ) -> None:
-        super().__init__(client)
+        super().__init__("bucket", bucket, client)
         self._bucket = bucket
         self._prefix = prefix
         self._max_bytes = max_bytes
 
     def look(self, access: Access, token: str, field: str) -> Outcome | None:
-        key = f"{self._prefix}{token}.json"
+        key = self._key(token)
         about = f"object s3://{self._bucket}/{key}"
         try:
             found = self._call(access, "get_object", about, Bucket=self._bucket, Key=key)
@@ -134,140 +120,59 @@ class S3Result(_Place):
             data = body.read(self._max_bytes + 1)
         if len(data) > self._max_bytes:
             return Outcome(error=f"the result {about} has more than {self._max_bytes:,} bytes; raise max_bytes=")
-        return outcome_of(_json(data), field, whole=True)
+        return _told(outcome_of(json_of(data), field, whole=True))
+
+    def where(self, token: str, field: str) -> str:
+        return f"the object s3://{self._bucket}/{self._key(token)}"
+
+    def _key(self, token: str) -> str:
+        return f"{self._prefix}{token}.json"
 
 
 class SQSResult(_Place):
-    """Results as messages of a queue: the function's own, or those of its destinations on success and on failure.
+    """Results as messages: the function's own, or those of its destinations on success and on failure.
 
     A message of the function's is JSON with the task's id and ``result`` or ``error``, or progress as in
-    `DynamoDBResult`. The queue is for one process: messages for others are left in it.
+    `DynamoDBResult`. What comes by way of SNS or EventBridge is understood, and what a dead-letter queue gets.
+
+    One task receives for all of this process. A message is deleted when its task has ended with the result, or with
+    progress that was taken. Others stay: what is for someone else, what cannot be read, and what came too late.
 
     Args:
         queue_url: The queue.
+        failure_queue_url: The queue of failures, if they go elsewhere.
         client: A boto3 client for SQS, if not the tool's access.
     """
 
     service = "sqs"
 
-    def __init__(self, queue_url: str, *, client: Any = None) -> None:
-        super().__init__(client)
-        self._queue_url = queue_url
-        self._receiving = threading.Lock()
-        self._lock = threading.Lock()
-        self._messages: dict[str, list[Any]] = {}
-        self._past: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, queue_url: str, failure_queue_url: str | None = None, *, client: Any = None) -> None:
+        super().__init__("queue_url", queue_url, client)
+        urls = [queue_url, failure_queue_url or queue_url]
+        self._urls = list(dict.fromkeys(urls))
+        self._inboxes: list[Inbox] = [inbox_of(url) for url in self._urls]
 
-    def expect(self, token: str) -> None:
-        with self._lock:
-            self._messages[token] = []
-
-    def forget(self, token: str) -> None:
-        with self._lock:
-            self._messages.pop(token, None)
-            self._past[token] = None
-            while len(self._past) > _KEPT:
-                self._past.popitem(last=False)
+    def expect(self, token: str, field: str) -> None:
+        for inbox in self._inboxes:
+            inbox.expect(token, field)
 
     def look(self, access: Access, token: str, field: str) -> Outcome | None:
-        # One task receives for all: what is for another is kept for it.
-        if self._receiving.acquire(timeout=0.1):
-            try:
-                if not self._messages.get(token):
-                    self._receive(access, field)
-            finally:
-                self._receiving.release()
-        with self._lock:
-            waiting = self._messages.get(token, [])
-            messages = waiting[:]
-            waiting.clear()
-        outcome = None
-        for message in messages:
-            outcome = outcome_of(message, field) or outcome
-        return outcome
-
-    def _receive(self, access: Access, field: str) -> None:
-        about = f"queue {self._queue_url}"
-        answer = self._call(
-            access,
-            "receive_message",
-            about,
-            QueueUrl=self._queue_url,
-            MaxNumberOfMessages=10,
-            WaitTimeSeconds=_LONG_POLL_S,
-            VisibilityTimeout=_HIDDEN_S,
-        )
-        for message in answer.get("Messages", ()):
-            document = _json(message["Body"].encode())
-            token = token_in(document, field)
-            with self._lock:
-                if token is not None and token in self._messages:
-                    self._messages[token].append(document)
-                elif token not in self._past:
-                    continue
-            self._call(
-                access, "delete_message", about, QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"]
-            )
-
-
-def token_in(document: Any, field: str) -> str | None:
-    """Return the task's id that a message names; None where it names none."""
-    if not isinstance(document, Mapping):
+        for inbox in self._inboxes:
+            outcome = _told(inbox.look(self._own or access, token))
+            if outcome is not None:
+                return outcome
         return None
-    sent = document.get("requestPayload")
-    token = (sent if isinstance(sent, Mapping) else document).get(field)
-    return token if isinstance(token, str) else None
+
+    def forget(self, access: Access, token: str, taken: bool) -> None:
+        for inbox in self._inboxes:
+            inbox.forget(self._own or access, token, taken)
+
+    def where(self, token: str, field: str) -> str:
+        return f'the messages of {" and ".join(self._urls)}, for one with "{field}": "{token}"'
 
 
-def outcome_of(document: Any, field: str, *, whole: bool = False) -> Outcome | None:
-    """Return what a document says came of the call; None where it is not over. Progress that it has is reported.
-
-    Args:
-        document: The function's own, or that of a Lambda destination.
-        field: Name of the task's id in it.
-        whole: A document that has anything but ``result``, ``error`` or progress is itself the result.
-    """
-    if not isinstance(document, Mapping):
-        return Outcome(document) if whole else None
-    if isinstance(document.get("requestContext"), Mapping) and "requestPayload" in document:
-        return _of_destination(document)
-    names = set(document) - {field}
-    if not whole or (names and names <= {"result", "error"}):
-        if document.get("error") not in (None, ""):
-            return Outcome(error=cut(text_of(document["error"]), 2000))
-        if "result" in document:
-            return Outcome(document["result"])
-    done, total = _number(document.get("done")), _number(document.get("total"))
-    if whole and not (names <= {"done", "total", "message"} and (done is not None or total is not None)):
-        return Outcome(document)
-    progress(done, total, str(document.get("message") or ""))
-    return None
-
-
-def _of_destination(document: Mapping[str, Any]) -> Outcome:
-    answer = document.get("responsePayload")
-    context = document.get("responseContext")
-    failed = isinstance(context, Mapping) and context.get("functionError")
-    condition = document["requestContext"].get("condition", "Success")
-    if failed or condition != "Success":
-        return Outcome(error=failure_in(answer) or f"The function did not succeed ({cut(text_of(condition), 200)}).")
-    return Outcome(answer)
-
-
-def failure_in(payload: Any) -> str:
-    """Return what a failed function said, bounded; "" where it said nothing."""
-    if isinstance(payload, Mapping):
-        kind, message = payload.get("errorType"), payload.get("errorMessage")
-        return ": ".join(cut(text_of(part), 2000) for part in (kind, message) if part)
-    return cut(text_of(payload), 2000) if payload else ""
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except ValueError:
-        return data.decode(errors="replace")
+def _told(found: Outcome | Step | None) -> Outcome | None:
+    if isinstance(found, Step):
+        progress(found.done, found.total, found.message)
+        return None
+    return found

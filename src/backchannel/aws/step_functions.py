@@ -11,7 +11,7 @@ from ..tasks import AsyncTool, progress
 from ..tools.text import cut
 from .access import Access
 from .definition import ToolOptions, check_poll, define, own_arguments, tool_name
-from .run import Run
+from .run import Following, Remote, Run
 from .states import StateProgress, chain
 
 __all__ = ["step_functions_tool"]
@@ -46,43 +46,55 @@ def step_functions_tool(
     schema, said, input_of = own_arguments(name, "input", "The execution's input.", input_schema, like)
     about = f"state machine {state_machine_arn}"
 
-    def make(access: Access) -> Callable[[dict[str, Any]], Any]:
+    def make(access: Access) -> Remote:
         def call(method: str, what: str = about, **parameters: Any) -> Any:
             return access.call("stepfunctions", method, what, **parameters)
 
-        def execute(arguments: dict[str, Any]) -> Any:
-            run = Run()
+        def start(arguments: dict[str, Any]) -> dict[str, Any]:
+            # Sent again it is the same execution, as its name is the same.
             started = call(
                 "start_execution",
                 stateMachineArn=state_machine_arn,
-                name=run.id[:_NAME_LENGTH],
+                name=Run().id[:_NAME_LENGTH],
                 input=json.dumps(input_of(arguments)),
             )
-            arn = started["executionArn"]
+            return {"execution": started["executionArn"]}
+
+        def follow(handle: Mapping[str, Any]) -> Following:
+            arn = str(handle["execution"])
             execution = f"execution {arn}"
-            states = StateProgress(_names(call, arn, execution))
+            states: StateProgress | None = None
             history = True
 
-            def stop() -> None:
-                call("stop_execution", execution, executionArn=arn, cause="The task was to end.")
+            def report() -> bool:
+                nonlocal states
+                if states is None:
+                    states = StateProgress(_names(call, arn, execution))
+                return _report(call, arn, execution, states)
 
             def look() -> Any:
                 nonlocal history
                 found = call("describe_execution", execution, executionArn=arn)
                 if found["status"] in ("RUNNING", "PENDING_REDRIVE"):
-                    history = history and _report(call, arn, execution, states)
+                    history = history and report()
                     return None
                 return found
 
-            found = run.follow(look, execution, longest=longest, stop=stop)
-            if found["status"] != "SUCCEEDED":
-                if history:
-                    _report(call, arn, execution, states)
-                raise _unsuccessful(found, execution, states)
-            output = found.get("output")
-            return None if output is None else json.loads(output)
+            def read(found: Mapping[str, Any]) -> Any:
+                if found["status"] != "SUCCEEDED":
+                    if history:
+                        report()
+                    raise _unsuccessful(found, execution, states.current if states is not None else "")
+                output = found.get("output")
+                return None if output is None else json.loads(output)
 
-        return execute
+            def stop() -> str:
+                call("stop_execution", execution, executionArn=arn, cause="The task was to end.")
+                return f"The {execution} was stopped."
+
+            return Following(execution, look, read, longest=longest, stop=stop)
+
+        return Remote(start, follow)
 
     return define(
         "stepfunctions",
@@ -121,10 +133,10 @@ def _report(call: Callable[..., Any], arn: str, execution: str, states: StatePro
     return True
 
 
-def _unsuccessful(found: Mapping[str, Any], execution: str, states: StateProgress) -> AWSError:
+def _unsuccessful(found: Mapping[str, Any], execution: str, state: str) -> AWSError:
     ends = {"FAILED": "failed", "TIMED_OUT": "ran into its own time-out", "ABORTED": "was stopped by someone else"}
     text = f"The {execution} {ends.get(found['status'], found['status'])}"
-    if states.current:
-        text += f" in or after the state {states.current}"
+    if state:
+        text += f" in or after the state {state}"
     said = ": ".join(cut(str(found[part]), 1000) for part in ("error", "cause") if found.get(part))
     return AWSError(f"{text}: {said}" if said else f"{text}.", code=str(found.get("error") or found["status"]))

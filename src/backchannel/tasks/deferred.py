@@ -33,18 +33,20 @@ class Deferred:
         poll: Called in a thread every ``every_s`` seconds; returns `PENDING` until it returns the value. It may report
             `progress`. What it raises ends the task, unless the task's retries cover it.
         every_s: Pause between two polls, seconds.
+        advice: What to look at if no value comes; the error of a time-out says it.
 
     Raises:
         ValueError: If the pause is not more than 0 seconds.
         TypeError: If ``poll`` cannot be called.
     """
 
-    __slots__ = ("every_s", "poll")
+    __slots__ = ("advice", "every_s", "poll")
 
-    def __init__(self, poll: Callable[[], Any] | None = None, *, every_s: float = POLL_S) -> None:
+    def __init__(self, poll: Callable[[], Any] | None = None, *, every_s: float = POLL_S, advice: str = "") -> None:
         if poll is not None and not callable(poll):
             raise TypeError(f"Deferred: poll must be a function, not {type(poll).__name__}")
         if not 0 < every_s < math.inf:
             raise ValueError(f"Deferred: every_s must be more than 0 seconds, not {every_s!r}")
         self.poll = poll
         self.every_s = float(every_s)
+        self.advice = advice

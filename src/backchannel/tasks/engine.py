@@ -73,6 +73,7 @@ class Engine:
         self._open: set[Task] = set()
         self._pauses: dict[Task, Any] = {}
         self._dependents: dict[Task, list[TaskJob]] = {}
+        self._advice: dict[Task, str] = {}
 
     # For jobs
 
@@ -244,6 +245,8 @@ class Engine:
 
     def await_outside(self, task: Task, deferred: Deferred) -> None:
         """The value comes from elsewhere. With the lock held."""
+        if deferred.advice:
+            self._advice[task] = deferred.advice
         if deferred.poll is None:
             self._open.add(task)
             self._idle.notify_all()
@@ -283,6 +286,7 @@ class Engine:
         self._pending -= 1
         self._telling += 1
         self._open.discard(task)
+        self._advice.pop(task, None)
         self.store.ended(task, KEPT)
         effects.dependents += self._dependents.pop(task, ())
         effects.acts.append(functools.partial(self._tell_end, task, callbacks, [timer, pause]))
@@ -313,11 +317,13 @@ class Engine:
 
     def _limit(self, task: Task) -> None:
         if task.timeout is not None:
-            reason = f"ran longer than its time-out of {duration(task.timeout)}"
-            task.timer = _timers.after(
-                task.timeout,
-                lambda: _due.submit(lambda: self.feed(task, lifecycle.TimeoutReached(self.clock(), reason))),
-            )
+            task.timer = _timers.after(task.timeout, lambda: _due.submit(lambda: self._time_out(task)))
+
+    def _time_out(self, task: Task) -> None:
+        reason = f"ran longer than its time-out of {duration(task.timeout or 0)}"
+        if advice := self._advice.get(task):
+            reason += f". {advice.rstrip('.')}"
+        self.feed(task, lifecycle.TimeoutReached(self.clock(), reason))
 
     def _pause(self, effects: Effects, task: Task, error: BaseException) -> None:
         retry, failures = task.options.retry, task.life.attempts

@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
 SECTIONS = dict(zip(*[iter(re.split(r"(?m)^### (.*)$", PAGE)[1:])] * 2, strict=True))
 
 MODULES = {
-    "lambda_tool": [("functions", "lambda"), ("results", "dynamodb"), ("results", "sqs"), ("results", "s3")],
+    "lambda_tool": [("functions", "lambda"), ("results", "dynamodb"), ("inbox", "sqs"), ("results", "s3")],
     "dynamodb_get_tool": [("dynamodb", "dynamodb")],
     "step_functions_tool": [("step_functions", "stepfunctions")],
     "s3_get_tool": [("s3", "s3")],
@@ -53,12 +53,16 @@ def test_a_policy_allows_what_its_tool_asks_for_and_nothing_else(tool: str):
     assert allowed(section.partition("## Errors")[0]) == needed
 
 
-def test_the_code_of_the_page_makes_its_tools():
-    first, second = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+def test_the_code_of_the_page_makes_its_tools(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    first, *others = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {}
     exec(first, names)
     assert {"call_api", "query_orders", "nightly"} <= set(names["agent"].tool_names)
-    exec(second, {name: getattr(aws, name) for name in aws.__all__} | {"queue_url": "https://queue"})
+    queues = dict.fromkeys(["queue_url", "success_queue_url", "failure_queue_url"], "https://queue")
+    for code in others:
+        exec(code, {name: getattr(aws, name) for name in aws.__all__} | queues)
+    assert len(others) == 3
 
 
 def test_every_tool_is_on_the_page():

@@ -17,8 +17,11 @@ from botocore.config import Config
 from botocore.response import StreamingBody
 
 from backchannel.aws import (
+    DynamoDBResult,
     Outcome,
+    ResultPlace,
     S3Result,
+    SQSResult,
     athena_query_tool,
     batch_job_tool,
     dynamodb_get_tool,
@@ -110,6 +113,9 @@ def test_a_key_whose_name_is_no_name_of_python_is_given_by_name():
     [
         lambda: lambda_tool("f", mode="later"),  # type: ignore[arg-type]
         lambda: lambda_tool("f", result=S3Result("b")),
+        lambda: lambda_tool("f", mode="event", result="https://queue"),  # type: ignore[arg-type]
+        lambda: SQSResult(""),
+        lambda: DynamoDBResult(None),  # type: ignore[arg-type]
         lambda: lambda_tool("f", like=call_api, input_schema={"type": "object"}),
         lambda: lambda_tool("f", mode="event", input_schema={"properties": {"task_id": {"type": "string"}}}),
         lambda: lambda_tool("f", poll_s=0),
@@ -301,19 +307,23 @@ def test_a_large_result_is_not_read():
     client = FakeClient(invoke={}, get_object={"Body": body(b"x" * 100)})
     place = S3Result("b", max_bytes=99, client=client)
     with pytest.raises(TaskFailedError, match="more than 99 bytes"):
-        lambda_tool("f", mode="event", result=place, client=client)().result(WAIT)
+        lambda_tool("f", mode="event", result=place, poll_s=0.01, client=client)().result(WAIT)
 
 
 def test_a_place_of_ones_own_ends_a_call():
-    class Place:
+    forgotten = threading.Event()
+
+    class Place(ResultPlace):
         def __init__(self) -> None:
             self.tokens: set[str] = set()
 
-        def expect(self, token: str) -> None:
+        def expect(self, token: str, field: str) -> None:
             self.tokens.add(token)
 
-        def forget(self, token: str) -> None:
+        def forget(self, access: Any, token: str, taken: bool) -> None:
+            assert taken
             self.tokens.discard(token)
+            forgotten.set()
 
         def look(self, access: Any, token: str, field: str) -> Outcome:
             assert token in self.tokens
@@ -321,9 +331,10 @@ def test_a_place_of_ones_own_ends_a_call():
 
     place = Place()
     client = FakeClient(invoke={})
-    tool = lambda_tool("f", mode="event", result=place, task_id_field="run", client=client)
+    tool = lambda_tool("f", mode="event", result=place, task_id_field="run", poll_s=0.01, client=client)
     (token, field) = tool().result(WAIT)
     assert json.loads(client.calls[0][1]["Payload"]) == {"run": token}
+    assert forgotten.wait(WAIT)
     assert (field, place.tokens) == ("run", set())
 
 
