@@ -13,6 +13,7 @@ from backchannel.aws import DynamoDBResult, S3Result, athena_query_tool, glue_jo
 from backchannel.aws.run import delays
 from backchannel.errors import AWSError, TaskFailedError, TaskTimedOutError
 from backchannel.tasks import Task
+from tests.support.manual_timers import ManualTimers
 
 from .fakes import FakeClient, refusal
 
@@ -95,14 +96,17 @@ def ended(task: Task) -> str:
     ],
     ids=["DynamoDB", "S3"],
 )
-def test_a_result_that_does_not_come_says_where_to_look(manager: AsyncToolManager, place: Any, words: list[str]):
-    tool = lambda_tool(
-        "f", mode="event", result=place, timeout=0.05, poll_s=0.01, client=FakeClient(invoke={}), manager=manager
-    )
+def test_a_result_that_does_not_come_says_where_to_look(
+    manager: AsyncToolManager, monkeypatch: pytest.MonkeyPatch, place: Any, words: list[str]
+):
+    timers = ManualTimers.installed(monkeypatch)
+    tool = lambda_tool("f", mode="event", result=place, timeout=60, client=FakeClient(invoke={}), manager=manager)
     task = tool()
+    timers.wait_made(2)  # the time-out, and the first look
+    timers.advance(61)
     said = ended(task)
     assert isinstance(task.error, TaskTimedOutError)
-    for word in ("time-out", "log of the function f", task.id, *words):
+    for word in ("time-out of 60 seconds", "log of the function f", task.id, *words):
         assert word in said
     logged(task, "Lambda cannot stop a function: f goes on")
 
