@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 __all__ = ["Admission", "Place", "Ticket"]
@@ -65,6 +65,10 @@ class Ticket(Generic[T]):
     def key(self) -> _Key:
         """Its rank: the smallest is next."""
         return (-self.priority, self.number)
+
+    def __lt__(self, other: Ticket[T]) -> bool:
+        # Asked only of two of the same rank, of which one has left and is still listed.
+        return False
 
 
 class _Line(Generic[T]):
@@ -156,11 +160,18 @@ class Admission(Generic[T]):
         self._pools: dict[Hashable, _Pool[T]] = {}
         self._numbers = itertools.count(1)
 
-    def refuses(self, ticket: Ticket[T], *, held: bool = False) -> bool:
-        """Whether a new ticket would have to wait, and too many wait already."""
-        if self.max_queued is None or self.queued < self.max_queued:
+    def refuses(self, ticket: Ticket[T], *, held: bool = False, instead_of: Collection[Ticket[T]] = ()) -> bool:
+        """Whether a new ticket would have to wait, and too many wait already; ``instead_of`` are to leave before."""
+        queued = self.queued - sum(other.place in ("held", "waiting") for other in instead_of)
+        if self.max_queued is None or queued < self.max_queued:
             return False
-        return held or not self.admits(ticket)
+        if held:
+            return True
+        # The place that one of them leaves is the new one's, or that of somebody who then waits no more.
+        line = ticket.pool, _line_of(ticket)
+        if any(other.place == "admitted" and (other.pool, _line_of(other)) == line for other in instead_of):
+            return False
+        return not self.admits(ticket)
 
     def admits(self, ticket: Ticket[T]) -> bool:
         """Whether a new ticket would have a place at once."""

@@ -269,13 +269,15 @@ class AsyncTool(AgentTool):
             yield ToolResultEvent(result_of(call_id, _already(task)), task=task.started_fact())
             return
         grace_s = self.manager.grace_s if self.grace_s is None else self.grace_s
+        waited = False
         try:
             if grace_s > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(grace_s):
                         await task.ended()
+            waited = True
         finally:
-            owed = task.acknowledge()
+            owed = task.acknowledge(answers=waited)
         if owed:
             yield ToolResultEvent(result_of(call_id, str(task)), task=task.started_fact())
         elif task.status == "done":

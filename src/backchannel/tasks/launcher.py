@@ -85,8 +85,9 @@ class Launcher(Engine):
                 raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")
             twins = self.store.same_as(key)
             ours = [twin for twin in twins if owner is None or twin.owner is None or twin.owner is owner]
-            if twins and (twin := self._duplicate(effects, tool_name, options, twins, ours, owner)) is not None:
+            if twins and (twin := self._duplicate(tool_name, options, twins, ours, owner)) is not None:
                 return twin, True
+            replaced = ours if options.on_duplicate == "replace" else []
             task = Task(
                 self.manager,
                 next(self.store.ids),
@@ -106,8 +107,11 @@ class Launcher(Engine):
             job.home = here() if here is not None else None
             if references:
                 job.prepare = _filling(arguments, references, check, injected)
-            refused = self.admission.refuses(job.ticket, held=bool(needed))
+            leaving = [twin.job.ticket for twin in replaced if twin.job is not None]
+            refused = self.admission.refuses(job.ticket, held=bool(needed), instead_of=leaving)
             if not refused:
+                for twin in replaced:
+                    self.apply(effects, twin, lifecycle.CancelRequested(self.clock(), "a newer call replaced it"))
                 task.job, task.key, task.dependencies = job, key, needed
                 self.store.add(task, ours)
                 self._pending += 1
@@ -115,7 +119,6 @@ class Launcher(Engine):
                 held = bool(needed) or not self.admission.admits(job.ticket)
                 effects.admitted += self.admission.enter(job.ticket, held=held)
         if refused:
-            self.carry_out(effects)
             raise TaskRefusedError(
                 f"{tool_name} was not started: {self.admission.queued} tasks wait already, and no more may "
                 f"(max_queued={self.admission.max_queued}). Try again when some have ended, or cancel some."
@@ -163,17 +166,11 @@ class Launcher(Engine):
         return runner, getattr(runner, "limit", None)
 
     def _duplicate(
-        self,
-        effects: Effects,
-        tool_name: str,
-        options: TaskOptions,
-        twins: list[Task],
-        ours: list[Task],
-        owner: Any,
+        self, tool_name: str, options: TaskOptions, twins: list[Task], ours: list[Task], owner: Any
     ) -> Task | None:
         """Apply the rule for duplicates; returns the task to be used instead of a new one. With the lock held.
 
-        Only the tasks in ``ours`` may be used again or cancelled: the others are another agent's.
+        Only the tasks in ``ours`` may be used again: the others are another agent's.
         """
         twin = twins[-1]
         if options.on_duplicate == "refuse":
@@ -185,9 +182,6 @@ class Launcher(Engine):
             twin = ours[-1]
             twin.owner = owner if twin.owner is None else twin.owner
             return twin
-        if options.on_duplicate == "replace":
-            for twin in ours:
-                self.apply(effects, twin, lifecycle.CancelRequested(self.clock(), "a newer call replaced it"))
         return None
 
     def _known(self, which: Task | str | int) -> Task:

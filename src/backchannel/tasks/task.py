@@ -326,12 +326,17 @@ class Task:
         """
         return self.manager.cancel_task(self, reason)
 
-    def acknowledge(self) -> bool:
+    def acknowledge(self, *, answers: bool = True) -> bool:
         """Decide how a call is answered: True if the task is under way, and its result is therefore owed later.
 
         False if it has ended: then the result itself is the answer, and counts as delivered.
+
+        Args:
+            answers: Whether there is somebody to be answered still. If not, the result is owed in any case.
         """
         with self.manager.lock:
+            if self._acknowledging and not answers:
+                self.delivered = False
             self._acknowledging = False
             return not self.done()
 

@@ -112,6 +112,31 @@ def test_who_leaves_while_the_place_is_lent_has_none_to_give_back():
     assert not admission._pools
 
 
+def test_a_further_attempt_takes_the_rank_of_one_that_left_the_queue():
+    admission: Admission[Any] = Admission()
+    first, last = ticket("first", pool_limit=1), ticket("last", pool_limit=1)
+    admission.enter(first)
+    admission.enter(last)
+    admission.enter(ticket("other", pool_limit=1))
+    admission.leave(last)
+    admission.again(ticket("last", pool_limit=1), last)
+    assert items(admission.leave(first)) == ["last"]
+
+
+def test_who_replaces_another_may_have_its_place():
+    admission: Admission[Any] = Admission(max_queued=1)
+    running, waiting = ticket("running", pool_limit=1), ticket("waiting", pool_limit=1)
+    admission.enter(running)
+    admission.enter(waiting)
+    new = ticket("new", pool_limit=1)
+    assert admission.refuses(new)
+    assert not admission.refuses(new, instead_of=[waiting])
+    assert not admission.refuses(new, instead_of=[running])
+    assert admission.refuses(new, instead_of=[running], held=True)
+    assert not admission.refuses(new, instead_of=[waiting], held=True)
+    assert admission.refuses(new, instead_of=[ticket("gone")])
+
+
 def test_ten_thousand_that_leave_the_queue_are_forgotten():
     admission: Admission[Any] = Admission()
     running = ticket("running", pool_limit=1)

@@ -194,6 +194,26 @@ async def test_an_answer_that_is_cancelled_leaves_the_task_running_and_owed(mana
     assert not task.delivered
 
 
+async def test_a_result_that_came_as_its_answer_was_cancelled_is_owed(manager: AsyncToolManager) -> None:
+    future = asyncio.get_running_loop().create_future()
+    calls: list[asyncio.Task[ToolResultEvent]] = []
+
+    @async_tool(manager, grace_s=WAIT)
+    async def wait() -> str:
+        return await future
+
+    calls.append(asyncio.create_task(answer(wait, {})))
+    while not manager.tasks:
+        await asyncio.sleep(0)
+    (task,) = manager.tasks
+    task.add_done_callback(calls[0].cancel)
+    future.set_result("fine")
+    with pytest.raises(asyncio.CancelledError):
+        await calls[0]
+    assert task.value == "fine"
+    assert not task.delivered
+
+
 async def test_the_surroundings_of_a_call_are_given_but_not_shown(manager: AsyncToolManager) -> None:
     @async_tool(manager, context=True, grace_s=WAIT)
     def look(a: int, tool_context: ToolContext, invocation_state: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from backchannel.errors import TaskRefusedError
 from backchannel.events import ToolResultEvent
 from backchannel.tasks import AsyncTool, AsyncToolManager, async_tool
 from backchannel.tasks.duplicates import OnDuplicate, call_key
+from tests.support.manual_runner import ManualRunner
 
 WAIT = 10.0
 
@@ -116,6 +117,20 @@ def test_the_first_is_replaced(scene: Scene):
     assert first.summary() == "It was cancelled: a newer call replaced it."
     scene.gate.set()
     assert second.result(WAIT) == "sales 20"
+
+
+def test_a_call_that_is_refused_replaces_nothing():
+    runner = ManualRunner(1)
+    manager = AsyncToolManager(max_queued=1, runner=runner)
+    first = manager.start("train", lambda_train, {"dataset": "a"}, deferred=True, on_duplicate="replace")
+    runner.begin()
+    runner.take().returned(None)
+    for _ in range(2):
+        manager.start("wait", lambda_train, {"dataset": "b"})
+    with pytest.raises(TaskRefusedError, match="1 tasks wait already"):
+        manager.start("train", lambda_train, {"dataset": "a"}, on_duplicate="replace")
+    assert (first.status, first.superseded_by) == ("running", None)
+    manager.shutdown(cancel=True)
 
 
 def test_a_full_queue_does_not_keep_a_call_from_replacing_its_twin():
