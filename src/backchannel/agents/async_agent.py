@@ -14,7 +14,6 @@ import contextvars
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,10 +22,13 @@ from typing import Any
 from ..errors import AgentStateError, InvalidInputError
 from ..tasks import AsyncTaskResult, AsyncToolManager, Task, current_task
 from ..tools.text import error_text
+from . import claims
 from .bidi import BidiAgent
+from .claims import Invocation
 from .delivery import Delivery, PromptTurn, ResultsTurn, results_text
 from .invoking import Invoker, was_busy
 from .reply import Reply
+from .task_tools import managers_of
 
 __all__ = ["AsyncAgent"]
 
@@ -41,19 +43,6 @@ class _Prompt:
     value: Any
     reply: Reply
     context: contextvars.Context
-
-
-@dataclass(slots=True, eq=False)
-class _Invocation:
-    """One invocation of an agent, while it lasts; what runs in it can tell."""
-
-    wrapper: AsyncAgent
-    active: bool = True
-
-
-_invocation: contextvars.ContextVar[_Invocation | None] = contextvars.ContextVar("backchannel_invocation", default=None)
-_wrappers: weakref.WeakKeyDictionary[AsyncToolManager, list[weakref.ref[AsyncAgent]]] = weakref.WeakKeyDictionary()
-_wrappers_lock = threading.Lock()
 
 
 class AsyncAgent:
@@ -107,8 +96,7 @@ class AsyncAgent:
         self._waiters: list[concurrent.futures.Future[bool]] = []
         self._failure: BaseException | None = None
         self._closed = False
-        with _wrappers_lock:
-            _wrappers.setdefault(manager, []).append(weakref.ref(self))
+        claims.enter(manager, self)
         self._unsubscribe = manager.subscribe(self._listen, ("queued", "finished"))
         for task in manager.tasks:
             if not task.delivered and (not task.done() or task.owner is agent):
@@ -200,8 +188,7 @@ class AsyncAgent:
 
     def close(self) -> None:
         """Tell the agent nothing more. A turn that is under way comes to its end; prompts that wait are refused."""
-        with _wrappers_lock, contextlib.suppress(ValueError):
-            _wrappers.get(self.manager, []).remove(weakref.ref(self))
+        claims.leave(self.manager, self)
         self._unsubscribe()
         with self._changed:
             self._closed = True
@@ -241,7 +228,7 @@ class AsyncAgent:
 
     def _listen(self, task: Task, kind: str) -> None:
         """Called by the manager, in any thread."""
-        if kind == "queued" and _claimant(self.manager, task) is self:
+        if kind == "queued" and claims.claimant(self.manager, task) is self:
             self._claim(task)
         # Another thread may have run the task, and told its end, before its beginning is told here.
         if task.done() and task.id in self._mine:
@@ -258,14 +245,14 @@ class AsyncAgent:
 
     def _claim(self, task: Task) -> None:
         agent = self.agent
-        if isinstance(agent, BidiAgent) and self.manager in agent._managers():
+        if isinstance(agent, BidiAgent) and self.manager in managers_of(agent.tool_registry):
             if task.owner is None:
                 task.owner = agent
             return
         with self._changed:
             self._mine[task.id] = task
             # What somebody else is to finish may stay open for days: nobody waits for it here.
-            if task not in self.manager._open:
+            if not self.manager.is_left_open(task):
                 self._delivery.expect(task.id)
 
     # Turns
@@ -363,10 +350,10 @@ class AsyncAgent:
                 _log.exception("on_reply of an AsyncAgent raised")
 
     def _ask(self, context: contextvars.Context, prompt: Any) -> tuple[Any, BaseException | None]:
-        invocation = _Invocation(self)
+        invocation = Invocation(self)
 
         def ask() -> Any:
-            _invocation.set(invocation)
+            invocation.begin()
             return self._invoke(prompt)
 
         try:
@@ -378,7 +365,7 @@ class AsyncAgent:
             stopped.__cause__ = error
             return None, stopped
         finally:
-            invocation.active = False
+            invocation.end()
 
     # Waiting
 
@@ -399,21 +386,9 @@ class AsyncAgent:
         return waiter
 
     def _check_may_block(self) -> None:
-        invocation = _invocation.get()
-        inside = invocation is not None and invocation.active and invocation.wrapper is self and current_task() is None
+        inside = claims.is_inside(self) and current_task() is None
         if inside or threading.current_thread() is self._worker or self._invoke.is_carried_here():
             raise AgentStateError(
                 "waiting here would block for ever: the agent needs this very thread to answer. Write 'await' instead, "
                 "and do not wait for an agent in its own tools"
             )
-
-
-def _claimant(manager: AsyncToolManager, task: Task) -> AsyncAgent | None:
-    """Return who is to be told what comes of a task that has just been started, or None."""
-    with _wrappers_lock:
-        wrappers = [wrapper for known in _wrappers.get(manager, ()) if (wrapper := known()) is not None]
-    if task.owner is not None:
-        wrappers = [wrapper for wrapper in wrappers if wrapper.agent is task.owner]
-    elif (invocation := _invocation.get()) is not None and invocation.wrapper in wrappers:
-        return invocation.wrapper
-    return wrappers[-1] if wrappers else None

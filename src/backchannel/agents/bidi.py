@@ -306,6 +306,10 @@ class BidiAgent:
             self._conversation.conversation.playback.tracked = expected
             self._conversation.take(PlayerReady())
 
+    def is_carried_here(self) -> bool:
+        """Whether its event loop runs in this thread, so that a blocking wait here would stop it."""
+        return self._conversation is not None and self._conversation.loop is asyncio._get_running_loop()
+
     def _running(self, doing: str) -> BidiLoop:
         if self._conversation is None:
             raise AgentStateError(f"the agent is not started; call start before {doing}")

@@ -64,9 +64,9 @@ class Invoker:
             here = asyncio.get_running_loop()
         except RuntimeError:
             return False
-        conversation = self._agent._conversation if isinstance(self._agent, BidiAgent) else None
-        mine = self._loop or (background_loop() if self._asynchronous else None)
-        return here is mine or (conversation is not None and here is conversation.loop)
+        if isinstance(self._agent, BidiAgent) and self._agent.is_carried_here():
+            return True
+        return here is (self._loop or (background_loop() if self._asynchronous else None))
 
     def _run(self, ask: Callable[[], Any]) -> Any:
         if self._loop is not None and not self._loop.is_running():

@@ -253,6 +253,10 @@ class Engine:
             return
         self._poll_later(task, deferred, contextvars.copy_context(), 0)
 
+    def is_left_open(self, task: Task) -> bool:
+        """Whether only somebody else can end the task: its body has returned, and nobody asks for the value."""
+        return task in self._open
+
     # Telling
 
     def tell(self, task: Task, kind: Kind) -> None:
