@@ -20,6 +20,7 @@ from ..tools.confirmation import check_confirm
 from ..tools.docstring import with_notice
 from ..tools.hints import hints_of
 from ..tools.schema import FunctionSchema
+from ..tools.strands_agents import is_called_by_strands, make_known_to_strands
 from ..tools.tool import AgentTool, FunctionTool, error_event, injected_names, result_of, surroundings
 from .dependencies import REFERENCE, After, shown, split
 from .duplicates import OnDuplicate, call_key
@@ -133,6 +134,7 @@ class AsyncTool(AgentTool):
         after: After | None = None,
     ) -> None:
         super().__init__()
+        make_known_to_strands(type(self))
         self.fn: Callable[..., Any]
         if isinstance(function, (AsyncTool, FunctionTool)):
             confirm = function.confirm if confirm is False else confirm
@@ -251,6 +253,10 @@ class AsyncTool(AgentTool):
         return "async_function"
 
     async def stream(self, tool_use: ToolUse, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:
+        event = await self._answer(tool_use, invocation_state)
+        yield event.tool_result if is_called_by_strands(invocation_state) else event
+
+    async def _answer(self, tool_use: ToolUse, invocation_state: dict[str, Any]) -> ToolResultEvent:
         call_id = tool_use["toolUseId"]
         try:
             task, reused = self._start(
@@ -262,12 +268,10 @@ class AsyncTool(AgentTool):
                 acknowledging=True,
             )
         except (ToolArgumentsError, TaskRefusedError, ToolDefinitionError, MissingExtraError) as error:
-            yield error_event(call_id, error)
-            return
+            return error_event(call_id, error)
         if reused:
             # Its result is owed by the call that started it, whatever becomes of it meanwhile.
-            yield ToolResultEvent(result_of(call_id, _already(task)), task=task.started_fact())
-            return
+            return ToolResultEvent(result_of(call_id, _already(task)), task=task.started_fact())
         grace_s = self.manager.grace_s if self.grace_s is None else self.grace_s
         waited = False
         try:
@@ -279,13 +283,12 @@ class AsyncTool(AgentTool):
         finally:
             owed = task.acknowledge(answers=waited)
         if owed:
-            yield ToolResultEvent(result_of(call_id, str(task)), task=task.started_fact())
-        elif task.status == "done":
-            yield ToolResultEvent(result_of(call_id, answer_of(task)))
-        else:
-            event = error_event(call_id, f"Error: {task.summary()}")
-            event.exception = task.error
-            yield event
+            return ToolResultEvent(result_of(call_id, str(task)), task=task.started_fact())
+        if task.status == "done":
+            return ToolResultEvent(result_of(call_id, answer_of(task)))
+        event = error_event(call_id, f"Error: {task.summary()}")
+        event.exception = task.error
+        return event
 
     def _start(
         self, arguments: Any, *, by_text: bool, owner: Any = None, call_id: str | None = None, **options: Any

@@ -530,7 +530,8 @@ async def test_a_bidi_agent_is_told_results_of_another_manager_as_text(manager):
     model.check()
 
 
-def test_an_agent_of_strands_is_told(manager, caplog):
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_an_agent_of_strands_is_told(manager, caplog, wrapped):
     strands = pytest.importorskip("strands")
     from strands.models import Model
 
@@ -562,14 +563,14 @@ def test_an_agent_of_strands_is_told(manager, caplog):
 
     release = threading.Event()
 
-    @strands.tool
-    @async_tool(manager)
+    @async_tool(manager, grace_s=0)
     def train(data: str) -> str:
         """Train."""
         assert release.wait(WAIT)
         return f"trained on {data}"
 
-    agent = strands.Agent(Canned(), tools=[train], callback_handler=None)
+    agent = strands.Agent(Canned(), tools=[strands.tool(train) if wrapped else train], callback_handler=None)
+    assert "This tool works in the background" in agent.tool_registry.get_all_tool_specs()[0]["description"]
     replies: list[str] = []
     with AsyncAgent(agent, manager, on_reply=lambda answer: replies.append(str(answer).strip())) as talk:
         assert str(talk.send("Train on sales.").result(WAIT)).strip() == "call 2"
@@ -578,6 +579,10 @@ def test_an_agent_of_strands_is_told(manager, caplog):
     assert replies == ["call 3"]
     texts = [block["text"] for message in agent.messages for block in message["content"] if "text" in block]
     assert sum("trained on sales" in text for text in texts) == 1
+    (answer,) = [
+        block["toolResult"] for message in agent.messages for block in message["content"] if "toolResult" in block
+    ]
+    assert answer["content"][0]["text"].startswith("Started train sales. It runs in the background as task 1")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
