@@ -18,11 +18,12 @@ Each says what happened, to which named thing, and what to do about it.
     │   ├── TaskFailedError                        its function raised; `__cause__` has the original
     │   ├── TaskCancelledError                     it was cancelled
     │   ├── TaskTimedOutError    (TimeoutError)    it ran longer than its time-out
+    │   ├── TaskLostError                          its process ended under it; it can be run again
     │   ├── TaskTransferError    (TypeError)       its function, an argument or its result cannot go to another process
     │   ├── TaskWorkerError      (RuntimeError)    the process or cluster that ran it died or cannot be reached
     │   └── TaskRefusedError                       it was not accepted: queue full, manager shut down
     ├── AWSError                                   AWS refused, was not reached, or what ran there failed
-    └── SessionError                               a stored session cannot be used as asked
+    └── SessionError                               a stored session or task ledger cannot be used as asked
         ├── SessionConflictError                   someone else writes it, or wrote it meanwhile
         ├── SessionDamagedError                    what is stored is not what was written
         ├── SessionVersionError                    it was written by a newer Backchannel
@@ -53,6 +54,7 @@ __all__ = [
     "TaskCancelledError",
     "TaskError",
     "TaskFailedError",
+    "TaskLostError",
     "TaskRefusedError",
     "TaskTimedOutError",
     "TaskTransferError",
@@ -146,6 +148,10 @@ class TaskTimedOutError(TaskError, TimeoutError):
     """The task ran longer than its time-out."""
 
 
+class TaskLostError(TaskError):
+    """The process that had the task ended, and nothing came of it; `Task.run_again` starts it once more."""
+
+
 class TaskTransferError(TaskError, TypeError):
     """What a task needs or returns cannot be sent between this process and the one that runs it; names the thing."""
 
@@ -173,11 +179,11 @@ class AWSError(BackchannelError):
 
 
 class SessionError(BackchannelError):
-    """A stored session cannot be used as asked."""
+    """A stored session or task ledger cannot be used as asked."""
 
 
 class SessionConflictError(SessionError):
-    """Someone else writes the session, or has written it since it was read; nothing of theirs was overwritten."""
+    """Someone else writes it, or has written it since it was read; nothing of theirs was overwritten."""
 
 
 class SessionDamagedError(SessionError):
@@ -185,7 +191,7 @@ class SessionDamagedError(SessionError):
 
 
 class SessionVersionError(SessionError):
-    """The session was written by a newer version; nothing was changed."""
+    """It was written by a newer version; nothing was changed."""
 
 
 class SessionStorageError(SessionError):

@@ -98,6 +98,7 @@ class AsyncAgent:
         self._closed = False
         claims.enter(manager, self)
         self._unsubscribe = manager.subscribe(self._listen, ("queued", "finished"))
+        manager.claim_restored(agent, by_hand=True)
         for task in manager.tasks:
             if not task.delivered and (not task.done() or task.owner is agent):
                 self._listen(task, "queued")
@@ -148,7 +149,8 @@ class AsyncAgent:
         task = self._mine.get(result.task_id)
         with self._changed:
             at_once = task is not None and task.announce == "at_once"
-            self._delivery.arrived(result, time.monotonic(), at_once=at_once)
+            perhaps_told = task is not None and task.announced
+            self._delivery.arrived(result, time.monotonic(), at_once=at_once, perhaps_told=perhaps_told)
             self._go()
 
     def drain_queue(self) -> None:
@@ -250,6 +252,7 @@ class AsyncAgent:
                 task.owner = agent
             return
         with self._changed:
+            task.claimed = True
             self._mine[task.id] = task
             # What somebody else is to finish may stay open for days: nobody waits for it here.
             if not self.manager.is_left_open(task):
@@ -324,6 +327,9 @@ class AsyncAgent:
             entry.reply.settle(answer, error)
 
     def _tell(self, turn: ResultsTurn) -> None:
+        for result in turn.results:
+            if (task := self._mine.get(result.task_id)) is not None:
+                task.announced = True
         answer, error = self._ask(self._context, results_text(turn.results, turn.perhaps_told))
         if error is not None and was_busy(error):
             self._put_off()

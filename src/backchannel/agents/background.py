@@ -54,9 +54,12 @@ class BackgroundTasks:
                 self._watched[tool.manager] = tool.manager.subscribe(self._listen)
                 # The conversation says itself when one is to be said.
                 self._milestones.append(MilestoneWatch(tool.manager, self._wake, wants=self._wants, gap_s=0.0))
+                tool.manager.claim_restored(self._agent)
                 for task in tool.manager.tasks:
                     if task.owner is self._agent and task.done() and not task.delivered:
-                        self._feed(replace(task.finished_fact(), perhaps_told=task.id in self._agent.announced))
+                        fact = task.finished_fact()
+                        told = fact.perhaps_told or task.id in self._agent.announced
+                        self._feed(replace(fact, perhaps_told=told))
 
     def close(self) -> None:
         """Stop listening. Running tasks go on."""
@@ -86,6 +89,10 @@ class BackgroundTasks:
     def announced(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Note that the model is given these results, should the conversation end before it is known to tell them."""
         self._agent.announced.update(task.task_id for task in tasks)
+        for manager in self._watched:
+            for given in tasks:
+                if (task := manager.task(given.task_id)) is not None:
+                    task.announced = True
 
     def told(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Mark finished tasks as delivered."""

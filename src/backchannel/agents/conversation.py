@@ -577,6 +577,6 @@ def announcement(tasks: Iterable[TaskFinished]) -> str:
             f"Background task {task.number} (id {task.task_id}), {task.tool_name}({call}), "
             f"{ENDINGS.get(task.status, task.status)} after {task.elapsed_s:.1f} s."
             f"{superseded(task.superseded_by)}{again}\n"
-            f"{'Error' if task.status in ('failed', 'timed_out') else 'Result'}: {task.text}"
+            f"{'Error' if task.status in ('failed', 'timed_out', 'lost') else 'Result'}: {task.text}"
         )
     return "\n\n".join(lines) + "\n\nTell the user now, briefly, in your own words. Do not call the tool again for it."

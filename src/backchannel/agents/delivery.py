@@ -83,13 +83,20 @@ class Delivery(Generic[P]):
         """A task's result is not owed any more."""
         self._expected.discard(task_id)
 
-    def arrived(self, result: AsyncTaskResult, now: float, *, at_once: bool = False) -> bool:
-        """A result came at ``now``, seconds; False if it came before. ``at_once`` waits for no other."""
+    def arrived(
+        self, result: AsyncTaskResult, now: float, *, at_once: bool = False, perhaps_told: bool = False
+    ) -> bool:
+        """A result came at ``now``, seconds; False if it came before. ``at_once`` waits for no other.
+
+        ``perhaps_told`` says that an agent was given it before, in a process that ended since.
+        """
         self._expected.discard(result.task_id)
         if result.task_id in self._known:
             return False
         self._known[result.task_id] = None
         self._results.append(result)
+        if perhaps_told:
+            self._tried.add(result.task_id)
         self._held = False
         if at_once or self._due is None:
             self._due = now if at_once else now + self._gather_s

@@ -17,6 +17,7 @@ ENDINGS: dict[TaskStatus, str] = {
     "failed": "has failed",
     "cancelled": "was cancelled",
     "timed_out": "ran out of time",
+    "lost": "was lost",
 }
 """How one says that a task came to its end."""
 

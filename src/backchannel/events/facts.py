@@ -28,7 +28,7 @@ __all__ = [
     "UserTextSent",
 ]
 
-TaskStatus = Literal["queued", "running", "done", "failed", "cancelled", "timed_out"]
+TaskStatus = Literal["queued", "running", "done", "failed", "cancelled", "timed_out", "lost"]
 
 
 @dataclass(frozen=True, slots=True)

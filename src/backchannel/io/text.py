@@ -13,7 +13,7 @@ from .terminal import TerminalLines
 __all__ = ["BidiTextIO"]
 
 _LONGEST = 400
-_SYMBOLS = {"done": "done", "failed": "failed", "cancelled": "cancelled", "timed_out": "timed out"}
+_SYMBOLS = {"done": "done", "failed": "failed", "cancelled": "cancelled", "timed_out": "timed out", "lost": "lost"}
 
 
 class BidiTextIO:

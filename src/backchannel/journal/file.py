@@ -194,7 +194,8 @@ class FileStore:
 
     def _conflict(self, what: str) -> SessionConflictError:
         return SessionConflictError(
-            f"{self._path} {what} since it was read here. Nothing was changed; make a new agent, which reads it again"
+            f"{self._path} {what} since it was read here. Nothing was changed; make a new agent or manager, which "
+            "reads it again"
         )
 
     def _refused(self, doing: str, error: OSError) -> SessionStorageError:

@@ -205,11 +205,15 @@ class Journal:
 
     def close(self) -> None:
         """Flush and let go for good. Safe to call twice."""
-        try:
-            self.release()
-        finally:
-            with self._lock:
-                self._state = "closed"
+        self._store.drain()
+        with self._lock:
+            # Not by `release`: an entry that came right after it would take the journal up again.
+            writing, self._state = self._state == "writing", "closed"
+            if writing:
+                try:
+                    self._store.flush()
+                finally:
+                    self._store.release()
 
     def __enter__(self) -> Journal:
         return self

@@ -60,7 +60,7 @@ class FileLock:
                 if not isinstance(error, BlockingIOError | PermissionError):
                     raise
                 raise SessionConflictError(
-                    f"{self._subject} is in use by a conversation {holder}. Stop that one first, or use another id"
+                    f"{self._subject} is in use {holder}. Stop what uses it first, or use another place"
                 ) from None
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.ftruncate(descriptor, 0)

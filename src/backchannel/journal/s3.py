@@ -261,7 +261,7 @@ class S3Store:
         if lines:
             raise SessionDamagedError(
                 f"{self.location} lacks its first objects: {self._key(numbers[0])} does not begin a journal. Nothing "
-                "was changed. Restore them, or use another id"
+                "was changed. Restore them, or use another place"
             )
         self._first = 1
         return []
@@ -290,7 +290,7 @@ class S3Store:
     def _written_by_someone_else(self) -> SessionConflictError:
         return SessionConflictError(
             f"{self.location} was written by someone else since it was read here. Nothing of theirs was changed; make "
-            "a new agent, which reads it again"
+            "a new agent or manager, which reads it again"
         )
 
 

@@ -9,7 +9,13 @@ __all__ = ["MAX_CHARS", "Captions"]
 
 MAX_CHARS = 10_000
 Op = dict[str, Any]
-_ENDINGS = {"done": "is done", "failed": "failed", "cancelled": "was cancelled", "timed_out": "ran out of time"}
+_ENDINGS = {
+    "done": "is done",
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "timed_out": "ran out of time",
+    "lost": "was lost",
+}
 
 
 class Captions:

@@ -22,6 +22,7 @@ _WORDS = {
     "failed": "failed",
     "cancelled": "cancelled",
     "timed_out": "timed out",
+    "lost": "lost",
 }
 _WHO = {"user": "You", "assistant": "Voice", "note": "Note"}
 _WAITS = "Waiting for your approval"

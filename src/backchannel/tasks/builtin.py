@@ -26,7 +26,13 @@ _NUMBERS = (
     "eighteen nineteen twenty"
 )
 _NUMBER_WORDS = {word: number for number, word in enumerate(_NUMBERS.split(), 1)}
-_ENDINGS = {"done": "is done", "failed": "failed", "cancelled": "was cancelled", "timed_out": "timed out"}
+_ENDINGS = {
+    "done": "is done",
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "timed_out": "timed out",
+    "lost": "was lost",
+}
 
 
 def background_tasks_tool(managers: Callable[[], Sequence[AsyncToolManager]], owner: Any = None) -> AgentTool:
@@ -82,6 +88,8 @@ def look_at_result_tool(managers: Callable[[], Sequence[AsyncToolManager]], owne
             return _unknown(known, task)
         if found[0].status != "done":
             return f"There is no result to look into. {describe(found[0], result=False)}"
+        if found[0].record is not None and not found[0].record.has_value:
+            return f"Only this is left of it, from before its kernel ended: {found[0].summary()}"
         return look(found[0].value, action, key=key, start=start, count=count, text=text)
 
     return look_at_result

@@ -25,7 +25,7 @@ from ..tools.tool import AgentTool, FunctionTool, error_event, injected_names, r
 from .dependencies import REFERENCE, After, shown, split
 from .duplicates import OnDuplicate, call_key
 from .job import is_asynchronous
-from .manager import AsyncToolManager, default_manager
+from .manager import AsyncToolManager, declared, default_manager
 from .milestones import MilestoneRule
 from .options import Announce, TaskOptions
 from .results import answer_of
@@ -68,6 +68,7 @@ class ToolOptions(TypedDict, total=False):
     takes_results: bool
     runner: Any
     after: After | None
+    resume: Callable[[Any], Any] | None
     manager: AsyncToolManager | None
 
 
@@ -102,6 +103,8 @@ class AsyncTool(AgentTool):
         runner: Where it runs: ``"thread"``, ``"process"``, an executor, a Dask client or its address; None for the
             manager's.
         after: Tasks, their ids or numbers, that must be done before.
+        resume: After a restart, makes of the ``handle`` of a `Deferred` that its ledger has a new `Deferred`, whose
+            poll goes on asking for the value. Without it such tasks are lost.
 
     Raises:
         ToolDefinitionError: If the function cannot become a tool, or an option cannot be used; says why.
@@ -132,6 +135,8 @@ class AsyncTool(AgentTool):
         takes_results: bool = False,
         runner: Any = None,
         after: After | None = None,
+        resume: Callable[[Any], Any] | None = None,
+        _is_variant: bool = False,
     ) -> None:
         super().__init__()
         make_known_to_strands(type(self))
@@ -168,7 +173,12 @@ class AsyncTool(AgentTool):
             raise ToolDefinitionError(f"tool {self.tool_name!r}: grace_s={grace_s!r} must be 0 seconds or more")
         self.fn = function
         self.grace_s = grace_s
+        if resume is not None and not callable(resume):
+            raise ToolDefinitionError(
+                f"tool {self.tool_name!r}: resume={resume!r:.100} must be a function from a handle to a Deferred"
+            )
         self.takes_results = takes_results
+        self.resume = resume
         self._after = after
         self._manager = manager
         self._context = context
@@ -193,6 +203,7 @@ class AsyncTool(AgentTool):
             "takes_results": takes_results,
             "runner": runner,
             "after": after,
+            "resume": resume,
             "manager": manager,
         }
         self._asynchronous = is_asynchronous(function)
@@ -207,6 +218,10 @@ class AsyncTool(AgentTool):
         # For frameworks that make a tool of their own of it.
         self.__doc__ = with_notice(function.__doc__, _NOTICE)
         self.confirm = check_confirm(confirm, self.schema)
+        if manager is not None:
+            manager.declare(self, replace=not _is_variant)
+        elif not _is_variant:
+            declared(self)
 
     @property
     def manager(self) -> AsyncToolManager:
@@ -226,14 +241,18 @@ class AsyncTool(AgentTool):
     def __call__(self, *args: Any, **kwargs: Any) -> Task:
         return self._start(self.schema.named(args, kwargs), by_text=False)[0]
 
+    def start_again(self, arguments: Mapping[str, Any], manager: AsyncToolManager, owner: Any) -> Task:
+        """Start a run with the arguments of an earlier one, at its manager; for `AsyncToolManager.run_again`."""
+        return self._start(arguments, by_text=False, owner=owner, manager=manager)[0]
+
     def options(self, **changes: Unpack[ToolOptions]) -> AsyncTool:
         """Return the same tool with other options, as in ``train.options(priority=5, after=clean)("sales")``."""
-        return AsyncTool(self.fn, **{**self._options, **changes})
+        return AsyncTool(self.fn, **{**self._options, **changes}, _is_variant=True)
 
     def __get__(self, instance: object, owner: type | None = None) -> AsyncTool:
         if instance is None:
             return self
-        return AsyncTool(self.fn.__get__(instance, owner), **self._options)
+        return AsyncTool(self.fn.__get__(instance, owner), **self._options, _is_variant=True)
 
     def __repr__(self) -> str:
         return f"<async tool {self.tool_name}{self.schema.signature}>"
@@ -291,9 +310,16 @@ class AsyncTool(AgentTool):
         return event
 
     def _start(
-        self, arguments: Any, *, by_text: bool, owner: Any = None, call_id: str | None = None, **options: Any
+        self,
+        arguments: Any,
+        *,
+        by_text: bool,
+        owner: Any = None,
+        call_id: str | None = None,
+        manager: AsyncToolManager | None = None,
+        **options: Any,
     ) -> tuple[Task, bool]:
-        manager = self.manager
+        manager = self.manager if manager is None else manager
 
         def lookup(which: Task | str | int) -> Task:
             found = which if isinstance(which, Task) else manager.task(which)

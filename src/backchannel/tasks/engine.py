@@ -23,6 +23,7 @@ from .capture import inside
 from .deferred import PENDING, Deferred
 from .dependencies import obstacle
 from .job import TaskJob
+from .ledger import Ledger
 from .lifecycle import Command
 from .outcome import KINDS, AsyncTaskResult, Kind, Listener
 from .results import read
@@ -31,7 +32,7 @@ from .task import Task
 from .timers import Timers
 from .wording import duration
 
-__all__ = ["Effects", "Engine"]
+__all__ = ["KEPT", "Effects", "Engine"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,13 +64,15 @@ class Engine:
         self.clock = clock
         # Reentrant: a finalizer that the garbage collector runs here may come back to this manager.
         self.lock = threading.RLock()
-        self.listeners: dict[Kind, tuple[Listener, ...]] = dict.fromkeys((*KINDS, "logged"), ())
+        self.listeners: dict[Kind, tuple[Listener, ...]] = dict.fromkeys((*KINDS, "logged", "announced", "told"), ())
+        self.ledger: Ledger | None = None
         self.store = TaskStore()
         self.admission: Admission[TaskJob] = Admission(max_running, max_queued)
         self._idle = threading.Condition(self.lock)
         self._pending = 0
         self._telling = 0
         self._closed = False
+        self._exiting = False
         self._open: set[Task] = set()
         self._pauses: dict[Task, Any] = {}
         self._dependents: dict[Task, list[TaskJob]] = {}
@@ -89,7 +92,7 @@ class Engine:
             if not runs:
                 effects.admitted += self.admission.leave(job.ticket)
             elif attempts == 1:
-                self._limit(task)
+                self.limit(task)
             else:
                 task.begin_again()
         self.carry_out(effects)
@@ -194,6 +197,8 @@ class Engine:
                     task.job = again
                 case Command.AWAIT:
                     task.job = None
+                    if self.ledger is not None:
+                        effects.acts.append(functools.partial(self.ledger.deferred, task, value))
                     self.await_outside(task, value)
                 case Command.SETTLE:
                     # A body that goes on although somebody else brought the value keeps its place.
@@ -300,8 +305,12 @@ class Engine:
             for timer in timers:
                 if timer is not None:
                     timer.cancel()
+            if self.ledger is not None:
+                self._guarded(functools.partial(self.ledger.ended, task), "the ledger", task)
             for callback in callbacks:
                 self._guarded(callback, "a callback", task)
+            if self._exiting:
+                return  # Whoever is told would begin something that the end of the interpreter cuts off.
             self.tell(task, "finished")
             if (complete := self.on_complete) is not None:
                 self._guarded(lambda: complete(AsyncTaskResult.of(task)), "on_complete", task)
@@ -310,6 +319,14 @@ class Engine:
                 self._telling -= 1
                 if self._closed:
                     self._idle.notify_all()
+                last = self._closed and self._pending == self._telling == 0
+            if last:
+                self._guarded(self.at_rest, "the end of the manager", task)
+
+    def at_rest(self) -> None:
+        """The manager was shut down, and nothing runs in it any more: let go of what is held for tasks to come."""
+        if self.ledger is not None:
+            self.ledger.release()
 
     def _guarded(self, call: Callable[[], object], who: str, task: Task) -> None:
         try:
@@ -319,9 +336,12 @@ class Engine:
 
     # Later
 
-    def _limit(self, task: Task) -> None:
+    def limit(self, task: Task, left_s: float | None = None) -> None:
+        """End the task when its time-out is over, or after so many seconds."""
         if task.timeout is not None:
-            task.timer = _timers.after(task.timeout, lambda: _due.submit(lambda: self._time_out(task)))
+            task.timer = _timers.after(
+                task.timeout if left_s is None else left_s, lambda: _due.submit(lambda: self._time_out(task))
+            )
 
     def _time_out(self, task: Task) -> None:
         reason = f"ran longer than its time-out of {duration(task.timeout or 0)}"
@@ -339,6 +359,10 @@ class Engine:
         effects.acts.append(
             lambda: self._after(task, pause_s, _due, lambda: self.feed(task, lifecycle.RetryDue(self.clock())))
         )
+
+    def ask_elsewhere(self, question: Callable[[], object]) -> None:
+        """Call something that may ask a service, in one of the threads for that."""
+        _polls.submit(question)
 
     def _poll_later(self, task: Task, deferred: Deferred, context: contextvars.Context, failures: int) -> None:
         poll = functools.partial(self._poll, task, deferred, context, failures)

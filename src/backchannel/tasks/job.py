@@ -178,8 +178,10 @@ class TaskJob:
             task.report(step.done, step.total, step.message or None)
         elif isinstance(item, str):
             task.log(item)
-        if task.done():
-            raise TaskCancelledError(f"Task {task.number}, {task.label}, was to end: {task.status}.")
+        if task.done() or task.life.ending:
+            raise TaskCancelledError(
+                f"Task {task.number}, {task.label}, was to end: {task.life.ending or task.status}."
+            )
         # Where nothing else was yielded, a dict that looks like a report may well be the result.
         is_result = step is None or not (isinstance(item, Progress) or (last is not None and yielded(last) is None))
         return item if is_result else last

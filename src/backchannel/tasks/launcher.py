@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from .job import TaskJob, is_asynchronous
 from .lifecycle import Life
 from .options import TaskOptions
 from .runners import Runner, runner_of
+from .runners.choose import runners_of
 from .runners.coroutines import CoroutineRunner
 from .runners.threads import ThreadRunner
 from .task import Task
@@ -91,7 +93,7 @@ class Launcher(Engine):
             task = Task(
                 self.manager,
                 next(self.store.ids),
-                next(self.store.numbers),
+                self.store.next_number(),
                 tool_name,
                 known,
                 Life(self.clock()),
@@ -101,6 +103,9 @@ class Launcher(Engine):
                 options=options,
                 acknowledging=acknowledging,
             )
+            task.where = getattr(runner, "kind", "runner")
+            task.references = tuple(references) if references else ()
+            task.labelled = label is not None
             complete = {**arguments, **injected} if injected else arguments
             job = TaskJob(task, runner, fn, complete, pool_limit=pool_limit)
             here = getattr(runner, "here", None)
@@ -125,6 +130,8 @@ class Launcher(Engine):
             )
         try:
             self.tell(task, "queued")
+            if self.ledger is not None:
+                self._guarded(functools.partial(self.ledger.created, task), "the ledger", task)
         finally:
             if held and not needed:
                 with self.lock:
@@ -138,6 +145,13 @@ class Launcher(Engine):
         if job.refusal is not None:
             raise job.refusal
         return task, False
+
+    def at_rest(self) -> None:
+        super().at_rest()
+        for runner in runners_of(self):
+            close_idle = getattr(runner, "close_idle", None)
+            if close_idle is not None:
+                close_idle()
 
     def note_dependent(self, task: Task, job: TaskJob) -> None:
         """``job`` waits for the end of ``task``. It may have ended meanwhile."""

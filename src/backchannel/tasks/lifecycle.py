@@ -5,7 +5,8 @@
       │                   ├──TimeoutReached─► timed_out
       │                   └──Resolved───────► done, ──Rejected──► failed
       ├──Rejected─────────────────────────────► failed
-      └──CancelRequested──────────────────────► cancelled
+      ├──CancelRequested──────────────────────► cancelled
+      └──Vanished─────────────────────────────► lost
 
 Within ``running`` the phase says where the task is:
 
@@ -14,6 +15,7 @@ Within ``running`` the phase says where the task is:
 
 The first ending wins. A fact that does not fit the state changes nothing and orders nothing: a result after a
 cancel is dropped, a time-out before the start is none, and a body whose `Started` orders no `RUN` must not run.
+`EndRequested` asks a body that runs to end soon: what it then returns still counts, what it raises means cancelled.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ..events import TaskStatus
 __all__ = [
     "CancelRequested",
     "Command",
+    "EndRequested",
     "Fact",
     "Life",
     "Phase",
@@ -37,6 +40,7 @@ __all__ = [
     "Returned",
     "Started",
     "TimeoutReached",
+    "Vanished",
     "step",
 ]
 
@@ -106,7 +110,34 @@ class TimeoutReached:
     reason: str = ""
 
 
-Fact: TypeAlias = Started | Returned | Raised | RetryDue | Resolved | Rejected | CancelRequested | TimeoutReached
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """What carries the body is about to end."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """What carried the task is gone, and with it whatever would have come of the task."""
+
+    at: float
+    reason: str = ""
+
+
+Fact: TypeAlias = (
+    Started
+    | Returned
+    | Raised
+    | RetryDue
+    | Resolved
+    | Rejected
+    | CancelRequested
+    | TimeoutReached
+    | EndRequested
+    | Vanished
+)
 
 
 class Command(enum.Enum):
@@ -125,6 +156,7 @@ class Life(NamedTuple):
 
     Attributes:
         attempts: How often the body was started.
+        ending: Why the body was asked to end soon, or "".
     """
 
     created: float
@@ -134,6 +166,7 @@ class Life(NamedTuple):
     reason: str = ""
     attempts: int = 0
     phase: Phase = "waiting"
+    ending: str = ""
 
     @property
     def ended(self) -> bool:
@@ -152,6 +185,7 @@ _PAUSE = (Command.PAUSE,)
 _QUEUE = (Command.QUEUE,)
 _AWAIT = (Command.AWAIT,)
 _SETTLE = (Command.SETTLE,)
+_STOP = (Command.STOP,)
 _STOP_AND_SETTLE = (Command.STOP, Command.SETTLE)
 
 
@@ -168,11 +202,15 @@ def step(life: Life, fact: Fact) -> tuple[Life, tuple[Command, ...]]:
     if isinstance(fact, CancelRequested):
         return _end(life, "cancelled", fact.at, fact.reason), _STOP_AND_SETTLE if phase == "body" else _SETTLE
     if isinstance(fact, Raised) and fact.stopped:
-        return _end(life, "cancelled", fact.at, fact.reason), _SETTLE
+        return _end(life, "cancelled", fact.at, life.ending or fact.reason), _SETTLE
     if isinstance(fact, Resolved):
         return _end(life, "done", fact.at, ""), _SETTLE
     if isinstance(fact, Rejected):
         return _end(life, "failed", fact.at, fact.reason), _SETTLE
+    if isinstance(fact, Vanished):
+        return _end(life, "lost", fact.at, fact.reason), _SETTLE
+    if isinstance(fact, EndRequested):
+        return (life._replace(ending=fact.reason), _STOP) if phase == "body" and not life.ending else (life, ())
     if isinstance(fact, TimeoutReached):
         if life.state != "running":
             return life, ()
@@ -185,6 +223,8 @@ def step(life: Life, fact: Fact) -> tuple[Life, tuple[Command, ...]]:
         if fact.deferred:
             return life._replace(phase="outside"), _AWAIT
         return _end(life, "done", fact.at, ""), _SETTLE
+    if life.ending:
+        return _end(life, "cancelled", fact.at, life.ending), _SETTLE
     if fact.retry:
         return life._replace(phase="pause"), _PAUSE
     return _end(life, "failed", fact.at, fact.reason), _SETTLE

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import TaskError, TaskRefusedError
+from ..journal import Store
 from . import lifecycle
+from .again import UNBOUND
 from .deferred import Deferred
 from .dependencies import After, split
 from .duplicates import OnDuplicate
 from .engine import Effects
-from .launcher import Launcher
+from .ledger import Ledger
+from .ledger_keeper import Keeper
 from .lifecycle import Life
 from .options import GRACE_S, Announce, TaskOptions
 from .outcome import KINDS, AsyncTaskResult, Changes, Kind, Listener
 from .retry import RetryOn
 from .task import Task
+
+if TYPE_CHECKING:
+    from .decorator import AsyncTool
 
 __all__ = [
     "AsyncTaskResult",
@@ -33,7 +40,7 @@ __all__ = [
 ]
 
 
-class AsyncToolManager(Launcher):
+class AsyncToolManager(Keeper):
     """Runs functions in the background: plain ones in threads, ``async def`` as coroutines.
 
     All methods may be called from any thread. Leaving ``with`` waits for all tasks; after an error it cancels them.
@@ -52,9 +59,13 @@ class AsyncToolManager(Launcher):
             address; None for threads and coroutines.
         grace_s: How long a model's call waits for a quick result before it is acknowledged, seconds.
         clock: Seconds, never going back.
+        ledger: Where it is written down what becomes of the tasks: the path of a file, a store of
+            `backchannel.journal` such as ``S3Store``, or a `Ledger`; None for nowhere. What is there already comes
+            back: results that were not told, deferred tasks, tasks on a cluster, and what was lost.
 
     Raises:
         ValueError: If a bound cannot be used; names it.
+        SessionError: If the ledger is in use, was damaged, or cannot be read; nothing of it was changed.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class AsyncToolManager(Launcher):
         runner: Any = None,
         grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.monotonic,
+        ledger: str | os.PathLike[str] | Store | Ledger | None = None,
     ) -> None:
         for name, bound, least, none in (
             ("max_workers", max_workers, 1, ""),
@@ -85,6 +97,8 @@ class AsyncToolManager(Launcher):
         if on_complete is not None:
             self.on_complete = on_complete
         self.grace_s = grace_s
+        if ledger is not None:
+            self.keep(ledger)
 
     # Starting
 
@@ -216,7 +230,7 @@ class AsyncToolManager(Launcher):
             task = Task(
                 self,
                 next(self.store.ids),
-                next(self.store.numbers),
+                self.store.next_number(),
                 tool_name,
                 dict(arguments or {}),
                 Life(self.clock()),
@@ -228,9 +242,11 @@ class AsyncToolManager(Launcher):
             self.store.add(task)
             self._pending += 1
             task.life, _ = lifecycle.step(task.life, lifecycle.Started(self.clock()))
-            self._limit(task)
+            self.limit(task)
             self.apply(effects, task, lifecycle.Returned(self.clock(), deferred=True), deferred)
         self.tell(task, "queued")
+        if self.ledger is not None:
+            self.ledger.created(task)
         self.tell(task, "started")
         self.carry_out(effects)
         return task
@@ -263,9 +279,16 @@ class AsyncToolManager(Launcher):
             return self.store.by_token(token)
 
     def token_of(self, task: Task) -> str:
-        """Return the task's token, made when it is first asked for."""
+        """Return the task's token, made when it is first asked for.
+
+        A task of an earlier process has that one's token, which nobody knows here, and this one besides.
+        """
         with self.lock:
-            return self.store.token_of(task)
+            new = task.secret is None
+            token = self.store.token_of(task)
+            if new and self.ledger is not None:
+                self.ledger.token(task, token)
+            return token
 
     def _deferred(self, which: Task | str) -> Task:
         with self.lock:
@@ -362,6 +385,14 @@ class AsyncToolManager(Launcher):
         if wait:
             with self._idle:
                 self._idle.wait_for(lambda: self._pending == len(self._open) and self._telling == 0)
+        if wait or not under_way:
+            self.at_rest()
+
+    def close_for_exit(self) -> list[Task]:
+        """The interpreter ends: take no more tasks and tell nobody; returns the tasks that have not ended."""
+        with self.lock:
+            self._closed = self._exiting = True
+            return [task for task in self.store.tasks if not task.done()]
 
     def __enter__(self) -> AsyncToolManager:
         return self
@@ -412,8 +443,23 @@ def default_manager() -> AsyncToolManager:
         return _default
 
 
+def is_default(manager: object) -> bool:
+    """Whether this is the manager of tools that name none, now."""
+    return manager is _default
+
+
+def declared(tool: AsyncTool) -> None:
+    """A tool that names no manager was made."""
+    UNBOUND[tool.tool_name] = tool
+    if _default is not None:
+        _default.tool_came(tool)
+
+
 def set_default_manager(manager: AsyncToolManager | None) -> None:
     """Use this manager for tools that name none; None for a new one when it is asked for."""
     global _default
     with _default_lock:
         _default = manager
+    if manager is not None:
+        for tool in list(UNBOUND.values()):
+            manager.tool_came(tool)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "AsyncTaskResult", "Changes", "Kind", "Listener"]
 
-Kind: TypeAlias = Literal["queued", "started", "progressed", "logged", "finished"]
+Kind: TypeAlias = Literal["queued", "started", "progressed", "logged", "finished", "announced", "told"]
 Listener: TypeAlias = Callable[[Task, Any], object]
 
 KINDS: tuple[Kind, ...] = ("queued", "started", "progressed", "finished")

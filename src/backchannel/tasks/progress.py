@@ -45,9 +45,9 @@ def current_task() -> Task | None:
 
 
 def cancelled() -> bool:
-    """Whether the task whose body runs here was cancelled or timed out, so that the body should end."""
+    """Whether the body that runs here should end: its task was cancelled or timed out, or its process is to end."""
     task = running_task.get()
-    return task is not None and task.status in ("cancelled", "timed_out")
+    return task is not None and (task.status in ("cancelled", "timed_out") or task.life.ending != "")
 
 
 def progress(done: float | None = None, total: float | None = None, message: str = "") -> None:
@@ -184,8 +184,10 @@ class Bar:
     def step(self) -> None:
         """One unit more; raises `TaskCancelledError` where the task is to end."""
         task = self.task
-        if task.done():
-            raise TaskCancelledError(f"Task {task.number}, {task.label}, was to end: {task.status}.")
+        if task.done() or task.life.ending:
+            raise TaskCancelledError(
+                f"Task {task.number}, {task.label}, was to end: {task.life.ending or task.status}."
+            )
         self._done += 1
         self._tell(None)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator
 
+from .ledger import token_hash
 from .task import Task
 
 __all__ = ["TaskStore"]
@@ -17,14 +17,25 @@ class TaskStore:
     """Tasks under way, and the last ones that have ended."""
 
     def __init__(self) -> None:
-        self.numbers = itertools.count(1)
+        self._number = 0
         self.ids = self._new_ids()
         self._tasks: dict[str, Task] = {}
         self._by_number: dict[int, Task] = {}
         self._ended: deque[str] = deque()
+        # By hash: a ledger has no tokens, and one that came from there works as well.
         self._tokens: dict[str, Task] = {}
+        self._hashes: dict[str, list[str]] = {}
         self._same: dict[Hashable, list[Task]] = {}
         self._last_ended: dict[Hashable, Task] = {}
+
+    def next_number(self) -> int:
+        """Return a number that no task was given."""
+        self._number += 1
+        return self._number
+
+    def count_on(self, highest: int) -> None:
+        """Numbers up to this one were given before."""
+        self._number = max(self._number, highest)
 
     @property
     def tasks(self) -> list[Task]:
@@ -42,19 +53,24 @@ class TaskStore:
 
     def by_id_or_token(self, which: str) -> Task | None:
         """Return a task by its id or its token, or None."""
-        return self._tasks.get(which) or self._tokens.get(which)
+        return self._tasks.get(which) or self.by_token(which)
 
     def by_token(self, token: str) -> Task | None:
         """Return a task by its token, or None."""
-        return self._tokens.get(token)
+        return self._tokens.get(token_hash(token)) if isinstance(token, str) else None
 
     def token_of(self, task: Task) -> str:
         """Return the task's token, made when it is first asked for."""
         if task.secret is None:
             task.secret = secrets.token_urlsafe(32)
             if task.id in self._tasks:
-                self._tokens[task.secret] = task
+                self.accept(token_hash(task.secret), task)
         return task.secret
+
+    def accept(self, hashed: str, task: Task) -> None:
+        """Let the token with this hash stand for the task."""
+        self._tokens[hashed] = task
+        self._hashes.setdefault(task.id, []).append(hashed)
 
     def same_as(self, key: Hashable) -> list[Task]:
         """Return the tasks under way for the same call, oldest first."""
@@ -85,8 +101,8 @@ class TaskStore:
             del self._by_number[old.number]
             if self._last_ended.get(old.key) is old:
                 del self._last_ended[old.key]
-            if old.secret is not None:
-                del self._tokens[old.secret]
+            for hashed in self._hashes.pop(old.id, ()):
+                self._tokens.pop(hashed, None)
 
     def is_idle(self) -> bool:
         """Whether no task is under way that could be a duplicate."""

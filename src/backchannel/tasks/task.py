@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskTimedOutError
+from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskLostError, TaskTimedOutError
 from ..events import TaskFinished, TaskStarted, TaskStatus
 from ..tools.text import LIMIT, cut, error_text, text_of
 from .eta import Pace
@@ -22,6 +22,7 @@ from .wording import duration, label_of
 
 if TYPE_CHECKING:
     from .job import TaskJob
+    from .ledger_state import TaskRecord
     from .manager import AsyncToolManager
 
 __all__ = ["Announce", "Task"]
@@ -57,31 +58,43 @@ class Task:
         owner: Who asked for it, or None where somebody did by hand.
         call_id: Id of the model's call, or None.
         announce: When a conversation tells its result.
-        delivered: Whether the result was told.
+        claimed: Whether somebody is to tell its result, though nobody who tells asked for it.
         options: How it is run.
         dependencies: Tasks that it waits for.
         superseded_by: Id of a later task for the same call of the same tool, or None.
         reading: What was found when its value came: see `backchannel.tasks.results`.
+        where: Where it runs: ``"thread"``, ``"coroutine"``, ``"process"``, ``"dask"``, ``"executor"`` or ``"outside"``.
+        references: Names of arguments that are results of other tasks.
+        record: What the ledger has of it, where an earlier process started it; else None.
+        awaits_agent: Whether an agent that is not here yet is to tell its result.
+        recorded: Whether it is in the ledger.
+        labelled: Whether its label was given, and not made of its arguments.
+        again: Id of the task that runs it again, or None.
     """
 
     __slots__ = (
         "__weakref__",
         "_acknowledging",
+        "_announced",
         "_bar",
         "_callbacks",
+        "_delivered",
         "_error",
         "_label",
         "_pace",
         "_report",
         "_value",
+        "again",
         "announce",
         "arguments",
+        "awaits_agent",
         "call_id",
-        "delivered",
+        "claimed",
         "dependencies",
         "id",
         "job",
         "key",
+        "labelled",
         "life",
         "log_lines",
         "manager",
@@ -89,10 +102,14 @@ class Task:
         "options",
         "owner",
         "reading",
+        "record",
+        "recorded",
+        "references",
         "secret",
         "superseded_by",
         "timer",
         "tool_name",
+        "where",
     )
 
     def __init__(
@@ -124,7 +141,11 @@ class Task:
         self.key: Hashable = None
         self.secret: str | None = None
         self.reading: Reading | None = None
-        self.delivered = False
+        self.where = "outside"
+        self.references: tuple[str, ...] = ()
+        self.record: TaskRecord | None = None
+        self.recorded = self.claimed = self.awaits_agent = self.labelled = False
+        self.again: str | None = None
         self.life = life
         self.job: TaskJob | None = None
         self.timer: Any = None
@@ -137,15 +158,56 @@ class Task:
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[], object]] = []
         self._acknowledging = acknowledging
+        self._delivered = self._announced = False
 
     # Looking
 
     @property
     def status(self) -> TaskStatus:
-        """``queued``, ``running``, ``done``, ``failed``, ``cancelled`` or ``timed_out``."""
+        """``queued``, ``running``, ``done``, ``failed``, ``cancelled``, ``timed_out`` or ``lost``."""
         return self.life.state
 
     state = status
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the result was told."""
+        return self._delivered
+
+    @delivered.setter
+    def delivered(self, delivered: bool) -> None:
+        if delivered is not self._delivered:
+            self._delivered = delivered
+            self.manager.tell(self, "told")
+
+    @property
+    def announced(self) -> bool:
+        """Whether an agent was given the result; it may have told it, but that is not known."""
+        return self._announced
+
+    @announced.setter
+    def announced(self, announced: bool) -> None:
+        if announced is not self._announced:
+            self._announced = announced
+            if announced:
+                self.manager.tell(self, "announced")
+
+    @property
+    def owned(self) -> bool:
+        """Whether an agent asked for it, or is to tell its result."""
+        return self.owner is not None or self.claimed or self.awaits_agent
+
+    @property
+    def restored(self) -> bool:
+        """Whether it was started before this process, and is known from the manager's ledger."""
+        return self.record is not None
+
+    @property
+    def can_run_again(self) -> bool:
+        """Whether `run_again` would start it, as far as can be told."""
+        from .again import hindrance
+
+        return hindrance(self, self.manager.tool(self.tool_name)) is None
 
     @property
     def timeout(self) -> float | None:
@@ -223,6 +285,8 @@ class Task:
                 return TaskCancelledError(self._said(self._ending()))
             if self.life.state == "timed_out":
                 return TaskTimedOutError(self._said(self._ending()))
+            if self.life.state == "lost":
+                return TaskLostError(f"{self._said(self._ending())} Call run_again() to start it once more.")
         return self._error
 
     def done(self) -> bool:
@@ -252,6 +316,7 @@ class Task:
             TaskFailedError: From what the function raised.
             TaskCancelledError: If the task was cancelled.
             TaskTimedOutError: If it ran longer than its own time-out.
+            TaskLostError: If its process ended under it.
             TimeoutError: If it is not done after ``timeout`` seconds. It goes on.
             TaskError: If the task needs the event loop that runs in this thread.
         """
@@ -326,6 +391,15 @@ class Task:
         """
         return self.manager.cancel_task(self, reason)
 
+    def run_again(self) -> Task:
+        """Start its tool once more with its arguments, and return the new task. It must have ended.
+
+        Raises:
+            TaskRefusedError: If it has not ended, its tool is not known here, or an argument is not known any more or
+                does not fit; says what to do.
+        """
+        return self.manager.run_again(self)
+
     def acknowledge(self, *, answers: bool = True) -> bool:
         """Decide how a call is answered: True if the task is under way, and its result is therefore owed later.
 
@@ -399,16 +473,20 @@ class Task:
                     return cut(self.reading.text, limit)
                 return text_of(self._value, limit)
             case "failed" if self._error is not None:
+                if self.record is not None and self.reading is not None and self.reading.text is not None:
+                    return cut(self.reading.text, limit)
                 return error_text(self._error, limit)
             case "cancelled" | "timed_out":
                 return cut(f"It {self._ending()}.", limit)
+            case "lost":
+                return cut(f"It {self._ending()}. Nothing came of it; it can be run again.", limit)
         return "no result yet"
 
     def snapshot(self) -> dict[str, Any]:
         """Return its row on the board: plain JSON."""
         progress = self.progress
         status = self.life.state
-        failed = status in ("failed", "timed_out")
+        failed = status in ("failed", "timed_out", "lost")
         return {
             "id": self.id,
             "number": self.number,
@@ -441,6 +519,7 @@ class Task:
             told(self),
             self.elapsed,
             self.announce,
+            self._announced,
             superseded_by=self.superseded_by,
         )
 
@@ -451,11 +530,22 @@ class Task:
         self._value = value
         self._error = error
         if self._acknowledging:
-            self.delivered = True
+            self._delivered = True  # Told with its end, and not by itself.
         self.job = None
         self._bar = None
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
+
+    def restore(
+        self, value: Any, error: BaseException | None, reading: Reading | None, *, told: bool, announced: bool
+    ) -> None:
+        """Take the outcome that the ledger has, or as much of it as there is; nobody is told."""
+        self._value, self._error, self.reading = value, error, reading
+        self._delivered, self._announced = told, announced
+
+    def restore_progress(self, done: float | None, total: float | None, message: str) -> None:
+        """Take the last report that the ledger has."""
+        self._report = _Report(done, total, message, self.manager.clock())
 
     def begin_again(self) -> None:
         """A further attempt begins: reports of the last one do not count."""
@@ -474,7 +564,7 @@ class Task:
         if self._error is None:
             return self.summary(limit)
         said, name = error_text(self._error, limit), type(self._error).__name__
-        return said if said.startswith(name) else cut(f"{name}: {said}", limit)
+        return said if self.restored or said.startswith(name) else cut(f"{name}: {said}", limit)
 
     def _said(self, what: str) -> str:
         return f"Task {self.number}, {self.label}, {what.removesuffix('.')}."
@@ -483,6 +573,8 @@ class Task:
         reason = self.life.reason
         if self.life.state == "timed_out":
             return reason
+        if self.life.state == "lost":
+            return f"was lost: {reason or 'the process that had it ended'}"
         by = reason.removeprefix("cancelled ")
         return "was cancelled" if not reason else f"was cancelled: {reason}" if by == reason else f"was cancelled {by}"
 

@@ -146,8 +146,9 @@ class _TaskBar:
     def update(self, n: float | None = 1) -> Any:
         shown = super().update(n)  # type: ignore[misc]
         task = self.task_of_bar
-        if task.done():
-            raise TaskCancelledError(f"Task {task.number}, {task.label}, was to end: {task.status}.")
+        if task.done() or task.life.ending:
+            why = task.life.ending or task.status
+            raise TaskCancelledError(f"Task {task.number}, {task.label}, was to end: {why}.")
         return shown
 
     def reset(self, total: float | None = None) -> None:

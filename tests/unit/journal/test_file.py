@@ -95,7 +95,7 @@ def test_a_second_process_is_refused_and_told_who_writes(tmp_path: Path) -> None
     assert process.stdout is not None
     assert process.stdout.readline() == "open\n"
     try:
-        with pytest.raises(SessionConflictError, match=rf"{path} is in use by a conversation in process {process.pid}"):
+        with pytest.raises(SessionConflictError, match=rf"{path} is in use in process {process.pid}"):
             opened(path)
     finally:
         process.kill()

@@ -80,6 +80,8 @@ def _ending(task: TaskFinished, most: int) -> str:
         return f"{name} failed{': ' + text if text else '.'}"
     if task.status == "timed_out":
         return f"{name} ran out of time and was stopped."
+    if task.status == "lost":
+        return f"{name} was lost when its kernel ended. It can be run again."
     return f"{name} was cancelled."
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ...errors import ToolDefinitionError
 from .runner import Runner
 
-__all__ = ["runner_of"]
+__all__ = ["runner_of", "runners_of"]
 
 _CHOICES = (
     '"thread", "coroutine", "process", "dask" or the address of a Dask scheduler such as "tcp://host:8786", a '
@@ -54,6 +54,12 @@ def runner_of(choice: object, manager: Places) -> Runner:
     if isinstance(choice, Runner) and not isinstance(choice, type):
         return choice
     raise ToolDefinitionError(f"runner={choice!r:.100} is no place to run: it may be {_CHOICES}")
+
+
+def runners_of(manager: Places) -> list[Runner]:
+    """Return the runners that were made for a manager."""
+    with _lock:
+        return list(_made.get(manager, {}).values())
 
 
 def _by_name(name: str, manager: Places) -> Runner:

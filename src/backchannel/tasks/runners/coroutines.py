@@ -42,6 +42,8 @@ class _Place:
 class CoroutineRunner:
     """Runs each body as an asyncio task, at most ``limit`` at a time; None for any number."""
 
+    kind = "coroutine"
+
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
         self._lock = threading.RLock()

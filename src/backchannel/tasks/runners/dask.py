@@ -51,6 +51,7 @@ class DaskRunner:
 
     cannot = ("a body that was cancelled or timed out is asked to end, and keeps its worker's thread until it does",)
     limit: int | None = None
+    kind = "dask"
 
     def __init__(self, client: Any = None) -> None:
         check_installed()

@@ -42,6 +42,8 @@ class ExecutorRunner:
         cannot: What tasks go without here, in words.
     """
 
+    kind = "executor"
+
     def __init__(self, executor: Executor, limit: int | None = None) -> None:
         workers = getattr(executor, "_max_workers", None)
         self._executor = executor

@@ -6,7 +6,6 @@ A worker is a fresh interpreter, not a copy: it does not run the ``__main__`` of
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 from ...errors import TaskRefusedError, TaskTransferError, TaskWorkerError
 from ...tools.threads import WorkerThreads
+from ..exit import afterwards
 from ..timers import Timer, Timers
 from .runner import Job
 from .transfer import Parcel, check_installed, open_outcome, pack
@@ -66,6 +66,8 @@ class ProcessRunner:
         grace_s: As given; may be changed.
     """
 
+    kind = "process"
+
     def __init__(self, limit: int | None = None, *, grace_s: float = GRACE_S, idle_s: float = IDLE_S) -> None:
         check_installed()
         if not grace_s >= 0 or not idle_s >= 0:
@@ -103,8 +105,9 @@ class ProcessRunner:
             worker = place.worker
             if worker is None:
                 return
-            status = "timed_out" if job.task.status == "timed_out" else "cancelled"
-            if self.grace_s == 0 or not worker.end(place.number, status, job.task.life.reason):
+            life = job.task.life
+            status = "timed_out" if life.state == "timed_out" else "cancelled"
+            if self.grace_s == 0 or not worker.end(place.number, status, life.ending or life.reason):
                 worker.kill()
                 return
             place.kill = _timers.after(self.grace_s, functools.partial(self._kill, place, worker))
@@ -123,6 +126,14 @@ class ProcessRunner:
         for worker in workers:
             worker.kill()
         for worker, _ in idle:
+            worker.close()
+
+    def close_idle(self) -> None:
+        """End the workers that have no work."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker, timer in idle:
+            timer.cancel()
             worker.close()
 
     # In the thread that watches over a job
@@ -232,8 +243,10 @@ class ProcessRunner:
 _runners: weakref.WeakSet[ProcessRunner] = weakref.WeakSet()
 
 
-@atexit.register
 def _close_all() -> None:
     for runner in list(_runners):
         with contextlib.suppress(Exception):
             runner.close()
+
+
+afterwards(_close_all)

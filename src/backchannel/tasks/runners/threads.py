@@ -23,6 +23,8 @@ _LOST = "lost"
 class ThreadRunner:
     """Runs each body in a daemon thread, at most ``limit`` at a time."""
 
+    kind = "thread"
+
     def __init__(self, limit: int, name: str = "backchannel-task") -> None:
         self._threads = WorkerThreads(limit, name)
         self._lock = threading.RLock()

@@ -1,0 +1,112 @@
+"""The end of the interpreter: tasks that run get a grace, and what becomes of them is written down."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from . import lifecycle
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .manager import AsyncToolManager
+    from .task import Task
+
+__all__ = ["EXIT_GRACE_S", "afterwards", "be_first", "watch_exit"]
+
+_log = logging.getLogger(__name__)
+
+EXIT_GRACE_S = 2.0
+"""How long bodies that run may take to end when the interpreter does, all of them together, seconds."""
+
+REASON = "the interpreter ended"
+
+_managers: weakref.WeakSet[Engine] = weakref.WeakSet()
+_afterwards: list[Callable[[], object]] = []
+_process = os.getpid()
+
+
+def watch_exit(manager: Engine) -> None:
+    """Look after this manager's tasks when the interpreter ends."""
+    _managers.add(manager)
+
+
+def afterwards(call: Callable[[], object]) -> None:
+    """Call this at the end of the interpreter, once the tasks had their grace."""
+    _afterwards.append(call)
+
+
+def be_first() -> None:
+    """Come before whatever has been registered with `atexit` so far: it may take away what tasks run on."""
+    atexit.unregister(_end)
+    atexit.register(_end)
+
+
+def _end() -> None:
+    if os.getpid() != _process:
+        return  # A forked child has none of the threads that tasks run in, and no right to the ledger.
+    try:
+        managers = [cast("AsyncToolManager", manager) for manager in list(_managers)]
+        asked = [task for manager in managers for task in _ask(manager)]
+        _wait(asked, time.monotonic() + EXIT_GRACE_S)
+        for manager in managers:
+            _give_up(manager)
+    except Exception:  # noqa: BLE001 - the rest is to end, too
+        _log.exception("tasks could not be ended with the interpreter")
+    for call in _afterwards:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("%r failed at the end of the interpreter", call)
+
+
+def _ask(manager: AsyncToolManager) -> list[Task]:
+    """Give up what has not begun, and ask the bodies that run to end; returns their tasks."""
+    left = manager.close_for_exit()
+    waiting = [task for task in left if task.life.phase != "body"]
+    for task in waiting:
+        if not _goes_on_elsewhere(task):
+            manager.feed(task, lifecycle.Vanished(manager.clock(), _why(task)))
+    asked = []
+    for task in left:
+        if task.life.phase != "body" or task.done() or task.where == "dask":
+            continue
+        loop = getattr(getattr(task.job, "place", None), "loop", None)
+        manager.feed(task, lifecycle.EndRequested(manager.clock(), REASON))
+        if loop is None or loop.is_running():
+            asked.append(task)
+    return asked
+
+
+def _wait(asked: list[Task], until: float) -> None:
+    for task in asked:
+        ended = threading.Event()
+        task.add_done_callback(ended.set)
+        ended.wait(max(until - time.monotonic(), 0))
+
+
+def _give_up(manager: AsyncToolManager) -> None:
+    if manager.ledger is None:
+        return
+    for task in manager.tasks:
+        if not task.done() and not _goes_on_elsewhere(task):
+            manager.feed(task, lifecycle.Vanished(manager.clock(), REASON))
+    manager.ledger.close()
+
+
+def _goes_on_elsewhere(task: Task) -> bool:
+    """Whether another process can bring the task to its end, so that it stays open in the ledger."""
+    return task.manager.ledger is None or task.manager.ledger.goes_on(task)
+
+
+def _why(task: Task) -> str:
+    return f"{REASON} before it began" if task.started is None else REASON
+
+
+atexit.register(_end)

@@ -1,0 +1,101 @@
+"""The reader of a ledger file: looks at it, also while another process writes it, and changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SessionDamagedError, SessionStorageError, SessionVersionError
+from ..journal.journal import LAYOUT, OPENED
+from ..journal.lines import Line, scan
+from .ledger_state import FORMAT, LedgerState, TaskRecord
+
+__all__ = ["LedgerReading", "read_ledger"]
+
+
+@dataclass(slots=True)
+class LedgerReading:
+    """What a ledger said when it was read, and where to go on from.
+
+    Attributes:
+        state: All that was read.
+        changed: The tasks that the entries of this reading are about, in the order of their last change.
+        writer: The process that writes the ledger, as far as that can be told from outside, or None.
+        anew: Whether it was read from its start: the first time, and after it was compacted or replaced.
+    """
+
+    state: LedgerState
+    changed: list[TaskRecord]
+    writer: int | None
+    anew: bool
+    _file: tuple[int, int]
+    _end: int
+    _next: int
+
+    @property
+    def tasks(self) -> list[TaskRecord]:
+        """All tasks, oldest first."""
+        return list(self.state.tasks.values())
+
+
+def read_ledger(path: str | os.PathLike[str], after: LedgerReading | None = None) -> LedgerReading:
+    """Read a ledger file without becoming its writer; a last line that is not complete yet is left for later.
+
+    Args:
+        path: The file.
+        after: An earlier reading of the same file: only what is new is read, into the same state.
+
+    Raises:
+        SessionStorageError: If it cannot be read.
+        SessionDamagedError: If it is no ledger, or was changed.
+        SessionVersionError: If a newer version wrote it.
+    """
+    where = Path(path)
+    try:
+        with where.open("rb") as file:
+            found = os.fstat(file.fileno())
+            here = (found.st_dev, found.st_ino)
+            go_on = after if after is not None and after._file == here and found.st_size >= after._end else None
+            start = 0 if go_on is None else go_on._end
+            file.seek(start)
+            data = file.read()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SessionStorageError(f"The ledger {where} cannot be read: {reason}. Name an existing file") from error
+    whole = data[: data.rfind(b"\n") + 1]
+    lines = scan(whole, str(where) if not start else f"{where} from byte {start} on", torn=False).lines
+    state, expected = (LedgerState(), 0) if go_on is None else (go_on.state, go_on._next)
+    changed: dict[str, TaskRecord] = {}
+    for line in lines:
+        _check(line, expected)
+        expected += 1
+        record = state.apply(line.entry)
+        if record is not None:
+            changed.pop(record.id, None)
+            changed[record.id] = record
+    return LedgerReading(state, list(changed.values()), _writer(where), not start, here, start + len(whole), expected)
+
+
+def _check(line: Line, expected: int) -> None:
+    if line.seq != expected:
+        raise SessionDamagedError(f"{line.place} has number {line.seq} where {expected} belongs: lines are missing")
+    if line.entry["kind"] != OPENED:
+        if expected == 0:
+            raise SessionDamagedError(f"{line.place} does not begin a ledger; name the file that a manager writes")
+        return
+    name, version, layout = (line.entry.get(key) for key in ("format", "version", "layout"))
+    if name != FORMAT.name:
+        raise SessionDamagedError(f"{line.place} is of a {name} journal, and not of a task ledger")
+    if not (isinstance(version, int) and version <= FORMAT.version and isinstance(layout, int) and layout <= LAYOUT):
+        raise SessionVersionError(f"{line.place} was written by a newer version of Backchannel; upgrade it")
+
+
+def _writer(path: Path) -> int | None:
+    """Return the process that holds the ledger's lock file, if it lives; it is not asked, so it may not write."""
+    with contextlib.suppress(OSError, ValueError):
+        number = int(path.with_name(path.name + ".lock").read_bytes()[:20])
+        os.kill(number, 0)
+        return number
+    return None
