@@ -52,7 +52,7 @@ class Agent:
     else happens (construction, invocations, messages) the events of a `BidiAgent`, so its session managers fit too.
 
     Args:
-        model: A `TextModel`, or the id of a model of Bedrock.
+        model: A `TextModel`; "local" for the embedded one, which needs no network; or the id of a model of Bedrock.
         tools: Functions, `AgentTool` objects, modules, providers, names or paths of Python files.
         system_prompt: What the model is told of its part.
         messages: The history to go on from. The list is kept and grows.
@@ -217,6 +217,10 @@ class Agent:
 
 
 def _model(model: object) -> TextModel:
+    if model == "local":
+        from ..models.local.written import LocalTextModel
+
+        return LocalTextModel()
     if isinstance(model, str) and model.strip():
         from ..models.bedrock_converse import BedrockConverseModel
 

@@ -31,7 +31,6 @@ from ..hooks import (
 )
 from ..messages import ContentBlock, Message, ToolUse, call_ids, merged
 from ..models.text import LeavesCallsOpen, MessageBuilder
-from ..tasks import AsyncTool
 from .calls import MOST_RETRIES, run_with_hooks
 from .history import history_for_model
 from .repair import INTERRUPTED
@@ -153,11 +152,7 @@ class TextTurn:
         self._response_id = f"response_{secrets.token_hex(8)}"
         messages = merged(history_for_model(agent.messages, {}, "note"))
         specs = agent.tool_registry.specs()
-        more: dict[str, Any] = {}
-        if isinstance(agent.model, LeavesCallsOpen):
-            tools = agent.tool_registry.tools()
-            more["background_tools"] = frozenset(tool.tool_name for tool in tools if isinstance(tool, AsyncTool))
-        stream = agent.model.stream(messages, specs or None, agent.system_prompt, **more)
+        stream = agent.model.stream(messages, specs or None, agent.system_prompt)
         yield BidiResponseStartEvent(self._response_id)
         async with contextlib.aclosing(stream) if isinstance(stream, AsyncGenerator) else contextlib.nullcontext():
             async for event in stream:

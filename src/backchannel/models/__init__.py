@@ -10,7 +10,7 @@ from .resolve import resolve_model
 
 if TYPE_CHECKING:
     from .bedrock_converse import BedrockConverseModel
-    from .local import LocalModel
+    from .local import LocalModel, LocalTextModel
     from .openai_chat import OpenAIChatModel
     from .openai_responses import OpenAIResponsesModel
     from .scripted import ScriptedModel
@@ -22,6 +22,7 @@ __all__ = [
     "BidiModel",
     "BidiModelTimeoutError",
     "LocalModel",
+    "LocalTextModel",
     "ModelProfile",
     "OpenAIChatModel",
     "OpenAIResponsesModel",
@@ -34,6 +35,7 @@ __all__ = [
 _LAZY = {
     "BedrockConverseModel": ".bedrock_converse",
     "LocalModel": ".local",
+    "LocalTextModel": ".local.written",
     "OpenAIChatModel": ".openai_chat",
     "OpenAIResponsesModel": ".openai_responses",
     "ScriptedModel": ".scripted",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-from ..messages import Messages, ToolResult, ToolSpec
+from ..messages import BACKGROUND_NOTICE, Messages, ToolResult, ToolSpec
 from .openai_access import OpenAIAccess
 from .responses_items import input_items, sealed, tool_param
 from .task_notes import started
@@ -75,12 +75,10 @@ class OpenAIResponsesModel:
         messages: Messages,
         tool_specs: list[ToolSpec] | None = None,
         system_prompt: str | None = None,
-        *,
-        background_tools: Collection[str] = (),
         **kwargs: Any,
     ) -> AsyncIterator[StreamEvent]:
-        """Answer as a `TextModel` does; ``background_tools`` are the names of those that may be asynchronous."""
-        names = background_tools if self.async_tools else ()
+        background = (spec["name"] for spec in tool_specs or () if BACKGROUND_NOTICE in spec.get("description", ""))
+        names = frozenset(background if self.async_tools else ())
         request: dict[str, Any] = {
             "model": self.model_id,
             "input": input_items(messages, self.model_id, open_calls=self.async_tools, async_tools=names),

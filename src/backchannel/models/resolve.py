@@ -40,7 +40,9 @@ def resolve_model(model: object = None) -> BidiModel:
             raise InvalidInputError(f"model {model!r} is not known; known names: {known}. A model object works too")
         from .local import LocalModel
 
-        return LocalModel()
+        local = LocalModel()
+        local.check_installed()
+        return local
     missing = [name for name in _NEEDED if not callable(getattr(model, name, None))]
     if missing:
         raise TypeError(f"{type(model).__name__} is not a model: it has no {', '.join(missing)}; see BidiModel")

@@ -11,6 +11,8 @@
     async with BidiAgent(model, tools=[research]) as agent: ...
     model.check()          # fails if steps are left over
 
+The same script serves an `Agent`, in writing; `ScriptedTextModel` is made for those, and shows what it was given.
+
 A send that the script does not expect raises `ScriptError` to the sender, and names the step it stands at.
 Nothing is timed: steps run as soon as what they wait for was sent. Audio is a quiet tone, generated at once.
 """
@@ -21,7 +23,7 @@ import asyncio
 import json
 import math
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -35,6 +37,7 @@ from ..events import (
     BidiInterruptionEvent,
     BidiResponseCompleteEvent,
     BidiResponseStartEvent,
+    BidiTextInputEvent,
     BidiTranscriptStreamEvent,
     ProgressEvent,
     ToolResultEvent,
@@ -42,8 +45,10 @@ from ..events import (
     TypedEvent,
     UserSpeechEvent,
 )
-from ..messages import Messages, ToolSpec
+from ..messages import ContentBlock, Messages, ToolSpec
 from .realtime import ModelProfile
+from .task_notes import told
+from .text import StreamEvent, message_events
 
 __all__ = [
     "Expect",
@@ -172,7 +177,8 @@ class ScriptedModel:
     """Follows a script; see the module's example.
 
     Args:
-        *steps: What to expect and what to do, in order; lists are taken apart; plain events are emitted.
+        *steps: What to expect and what to do, in order; lists are taken apart; plain events are emitted; a str is said
+            to whatever comes next.
         profile: How the model behaves; by default interruptions are the script's.
 
     Attributes:
@@ -182,7 +188,7 @@ class ScriptedModel:
         truncated: (response id, samples) of responses that were truncated.
     """
 
-    def __init__(self, *steps: Step | Sequence[Step], profile: ModelProfile | None = None) -> None:
+    def __init__(self, *steps: Step | str | Sequence[Step | str], profile: ModelProfile | None = None) -> None:
         self.profile = profile or ModelProfile(name="script", place="stays in this process", tools="live")
         self.config: dict[str, Any] = {
             "audio": {
@@ -193,12 +199,7 @@ class ScriptedModel:
                 "voice": "tone",
             }
         }
-        self._steps: list[Step] = []
-        for step in steps:
-            if isinstance(step, Sequence):
-                self._steps.extend(step)
-            else:
-                self._steps.append(step)
+        self._steps = list(_flat(steps))
         self._at = 0
         self._wake = asyncio.Event()
         self._connected = False
@@ -229,6 +230,44 @@ class ScriptedModel:
     async def send(self, content: BidiInputEvent | ToolResultEvent) -> None:
         if not self._connected:
             raise ScriptError(f"send: {_describe(content)} was sent, but the scripted model is not connected")
+        self._take(content)
+
+    async def stream(
+        self,
+        messages: Messages,
+        tool_specs: list[ToolSpec] | None = None,
+        system_prompt: str | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[StreamEvent]:
+        """Follow the script in writing, as a `TextModel`: what is new in the history is sent, what is said is written.
+
+        Raises:
+            ScriptError: If the script does not expect what is new, or has come to its end.
+        """
+        self.starts.append({"system_prompt": system_prompt, "tools": tool_specs, "messages": list(messages)})
+        content = self._written()
+        for event in _sends(messages):
+            self._take(event)
+            content += self._written()
+        if not content and self._at >= len(self._steps):
+            raise ScriptError("the model was called, but its script has come to its end")
+        for written in message_events({"role": "assistant", "content": content}):
+            yield written
+
+    def _written(self) -> list[ContentBlock]:
+        """Take the steps up to the next thing to wait for, and return what they say and call."""
+        content: list[ContentBlock] = []
+        while self._at < len(self._steps) and not isinstance(step := self._steps[self._at], Expect):
+            self._at += 1
+            if isinstance(step, Fail):
+                raise step.error
+            if isinstance(step, Say):
+                content.append({"text": step.text})
+            elif isinstance(step, ToolUseStreamEvent):
+                content.append({"toolUse": step["current_tool_use"]})
+        return [block for block in content if "text" not in block or block["text"].strip()]
+
+    def _take(self, content: TypedEvent) -> None:
         step = self._steps[self._at] if self._at < len(self._steps) else None
         if isinstance(step, Expect) and step.fits(content):
             self.sent.append(content)
@@ -290,6 +329,33 @@ class ScriptedModel:
                 events.append(BidiTranscriptStreamEvent({"text": step.text}, step.text, "assistant", is_final=True))
             events.append(BidiResponseCompleteEvent(response_id, "complete"))
         return events
+
+
+def _flat(steps: Sequence[Step | str | Sequence[Step | str]]) -> Iterator[Step]:
+    for step in steps:
+        if isinstance(step, str):
+            yield Expect("anything", lambda event: event["type"] != "bidi_audio_input")
+            yield say(step)
+        elif isinstance(step, Sequence):
+            yield from _flat(step)
+        else:
+            yield step
+
+
+def _sends(messages: Messages) -> Iterator[TypedEvent]:
+    """Return what has come since the model wrote last, as it would be sent in a conversation by voice."""
+    for message in _newest(messages):
+        for block in message["content"]:
+            if "toolResult" in block:
+                yield ToolResultEvent(block["toolResult"])
+            elif "text" in block:
+                text = block["text"]
+                yield AnnouncementEvent(text, ()) if told(text) else BidiTextInputEvent(text)
+
+
+def _newest(messages: Messages) -> Messages:
+    last = max((at for at, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
+    return messages[last + 1 :]
 
 
 def _describe(item: object) -> str:

@@ -18,7 +18,7 @@ _STARTED = re.compile(r"Started .*?\. It runs in the background as task (\d+) \(
 _HEAD = re.compile(r"\[(?:A background task has|(\d+) background tasks have) ended\. This is not from the user")
 _TOLD = re.compile(
     r"(?:^|\n\n)Task (?P<id>[0-9a-f]{8}), tool (?P<tool>\S+), arguments .{0,700}?, after (?P<elapsed>\d+\.\d) s\."
-    r"(?P<again> You may have been told [^\n]*)?\n(?:Result: |It has no result\. )",
+    r"(?P<notes>[^\n]*)\n(?:Result: |It has no result\. )",
     re.S,
 )
 _FAULT = re.compile(r"(\w+): ")
@@ -79,4 +79,5 @@ def _told(text: str, part: re.Match[str], end: int) -> Told:
         status = _ENDINGS.get(fault[1], "failed") if fault else "failed"
         outcome = outcome[fault.end() :] if fault else outcome
     words = text[part.start() : end].strip()
-    return Told(part["id"], part["tool"], words, outcome, status, float(part["elapsed"]), part["again"] is not None)
+    again = " You may have been told " in part["notes"]
+    return Told(part["id"], part["tool"], words, outcome, status, float(part["elapsed"]), again)

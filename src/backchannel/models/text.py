@@ -64,8 +64,8 @@ class TextModel(Protocol):
 class LeavesCallsOpen(TextModel, Protocol):
     """A text model that goes on while background tools run.
 
-    An `Agent` gives its ``stream`` the names of these tools as ``background_tools``. Where the model has said
-    something besides making calls, and all of them are left open, the agent does not call it again for them.
+    Where it has said something besides making calls, and leaves all of them open, an `Agent` does not call it again
+    for them.
     """
 
     def leaves_open(self, result: ToolResult) -> bool: ...

@@ -69,11 +69,14 @@ class _Approval:
 class Dialogue:
     """Turns utterances, typed text and results into answers and calls; holds one open question at most.
 
-    Approvals wait until no other question is open, and are asked again after anything that is no answer.
+    Approvals wait until no other question is open, and are asked again after anything that is no answer. Where all is
+    ``written``, nobody is asked to say something, or to type it instead.
     """
 
-    def __init__(self, grammar: Grammar) -> None:
+    def __init__(self, grammar: Grammar, *, written: bool = False) -> None:
         self.grammar = grammar
+        self._again = "Please write it another way." if written else "Please say it again, or type it."
+        self._written = written
         self.last_said = ""
         self._open: _Confirmation | _Question | _Approval | None = None
         self._approvals: list[_Approval] = []
@@ -189,7 +192,7 @@ class Dialogue:
             case "cancel" if isinstance(question, _Approval) and intent.task is None:
                 return self._answer(question, False)
             case "no" if question is not None:
-                return [Say("Okay. Please say it again, or type it.")]
+                return [Say(f"Okay. {self._again}")]
             case "call":
                 return self._call(intent)
             case "value":
@@ -216,7 +219,7 @@ class Dialogue:
             return [Say(f"{tool.said[0].upper()}{tool.said[1:]}: {join(list(intent.faults))}.")]
         if intent.missing:
             self._open = _Question(intent, intent.missing[0])
-            return [Say(phrase.ask_for(tool, tool.slot(intent.missing[0])))]
+            return [Say(phrase.ask_for(tool, tool.slot(intent.missing[0]), written=self._written))]
         return [Call(intent.tool, intent.input)]
 
     def _value(self, intent: Intent, question: _Confirmation | _Question | _Approval | None) -> list[Move]:
@@ -252,9 +255,10 @@ class Dialogue:
 
     def _missed(self) -> list[Move]:
         self._misses += 1
+        caught = "understand" if self._written else "catch that"
         if self._misses > 1 or not self.grammar.tools:
-            return [Say("Sorry, I did not catch that. Please say it again, or type it.")]
-        return [Say(f"Sorry, I did not catch that. You can say {phrase.example(self.grammar.tools[0])}.")]
+            return [Say(f"Sorry, I did not {caught}. {self._again}")]
+        return [Say(f"Sorry, I did not {caught}. You can say {phrase.example(self.grammar.tools[0])}.")]
 
 
 def _with(intent: Intent, name: str, value: Any) -> Intent:

@@ -36,6 +36,7 @@ from ...events import (
 )
 from ...messages import Messages, ToolSpec, ToolUse
 from ..realtime import ModelProfile
+from ..text import StreamEvent
 from .activity import SileroActivity
 from .dialogue import Call, Dialogue, Move, Say
 from .ear import Ear, SpeechBegan, SpeechEnded, Utterance
@@ -46,6 +47,7 @@ from .phrase import sentences
 from .recognizer import SphinxRecognizer
 from .speech import FliteSpeech
 from .understand import understand
+from .written import LocalTextModel
 
 __all__ = ["LocalModel"]
 
@@ -63,7 +65,8 @@ _NOT_UNDERSTOOD = "(not understood)"
 class LocalModel:
     """The embedded model: silero hears speech, pocketsphinx the commands that the tools allow, flite speaks.
 
-    Time is the samples received: sound may come faster or slower than it was recorded.
+    Time is the samples received: sound may come faster or slower than it was recorded. For an `Agent` it is a text
+    model too, see `LocalTextModel`: then it needs none of its parts, and none of their packages.
 
     Args:
         stt, tts, vad: Other parts than the built-in ones; see `backchannel.models.local.parts`.
@@ -73,9 +76,6 @@ class LocalModel:
 
     Attributes:
         on_loading: Called while loading with the fraction done and what is loading, on the loop.
-
-    Raises:
-        MissingExtraError: If a built-in part is not installed.
     """
 
     def __init__(
@@ -88,9 +88,7 @@ class LocalModel:
         *,
         name: str = "embedded model",
     ) -> None:
-        needed = (["pocketsphinx", "wasmtime"] if stt is None else []) + (["wasmtime"] if tts is None else [])
-        if any(importlib.util.find_spec(package) is None for package in needed):
-            raise MissingExtraError("The embedded model", "local")
+        self._needed = (["pocketsphinx", "wasmtime"] if stt is None else []) + (["wasmtime"] if tts is None else [])
         self.profile = ModelProfile(
             name=name, place="stays on this computer", interruption="agent", tools="live",
             input_rate=_RATE, output_rate=_RATE, silent_text=True,
@@ -103,7 +101,27 @@ class LocalModel:
         self._stt = stt or SphinxRecognizer(built_in.phones)
         self._vad = vad or SileroActivity()
         self._llm = llm
+        self._written = LocalTextModel(llm)
         self._link: _Link | None = None
+
+    def check_installed(self) -> None:
+        """Do nothing if it can be started.
+
+        Raises:
+            MissingExtraError: If a built-in part is not installed.
+        """
+        if any(importlib.util.find_spec(package) is None for package in self._needed):
+            raise MissingExtraError("The embedded model", "local")
+
+    def stream(
+        self,
+        messages: Messages,
+        tool_specs: list[ToolSpec] | None = None,
+        system_prompt: str | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[StreamEvent]:
+        """Answer in writing, as a `TextModel`; the conversation by voice is not touched."""
+        return self._written.stream(messages, tool_specs, system_prompt, **kwargs)
 
     async def start(
         self,
@@ -115,11 +133,13 @@ class LocalModel:
         """Load, which takes up to a few seconds the first time, and listen.
 
         Raises:
+            MissingExtraError: If a built-in part is not installed.
             AgentStateError: If it is started already.
             ModelError: If a part cannot be loaded.
         """
         if self._link is not None:
             raise AgentStateError(f"The {self.profile.name} is started already; stop it first.")
+        self.check_installed()
         mind = Mind(self._llm, system_prompt, messages or []) if self._llm is not None else None
         link = self._link = _Link(self._stt, self._tts, self._vad, mind)
         try:

@@ -258,12 +258,12 @@ def example(tool: SpokenTool) -> str:
     return " ".join(words)
 
 
-def ask_for(tool: SpokenTool, slot: Slot) -> str:
+def ask_for(tool: SpokenTool, slot: Slot, *, written: bool = False) -> str:
     """Ask for a parameter that was not said."""
     name = " ".join(slot.words) or slot.name
-    if slot.kind == "free":
+    if slot.kind == "free" and not written:
         return f"For {tool.said} I need the {name}. I cannot hear free text well, so please type it."
-    if slot.kind == "number":
+    if slot.kind in ("number", "free"):
         return f"What {name} for {tool.said}?"
     if slot.kind == "flag":
         return f"{tool.said[0].upper()}{tool.said[1:]} with or without {name}?"

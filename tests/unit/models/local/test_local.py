@@ -25,6 +25,7 @@ from backchannel.events import (
     ToolResultEvent,
 )
 from backchannel.messages import BACKGROUND_NOTICE, Message, Messages, ToolSpec
+from backchannel.models import resolve_model
 from backchannel.models.local import LocalModel, Recognition
 from backchannel.models.realtime import BidiModel, CancelsResponses, TruncatesResponses, UpdatesTools
 
@@ -439,11 +440,13 @@ async def test_a_part_that_cannot_be_loaded_fails_the_start_and_leaves_it_stoppe
         await model.send(BidiTextInputEvent("hello"))
 
 
-def test_without_the_extra_the_constructor_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+async def test_without_the_extra_the_start_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"The embedded model needs .* pip install"):
-        LocalModel()
-    LocalModel(stt=ScriptedEars(), tts=TextVoice())
+        await LocalModel().start()
+    with pytest.raises(MissingExtraError, match=r"The embedded model needs .* pip install"):
+        resolve_model("local")
+    LocalModel(stt=ScriptedEars(), tts=TextVoice()).check_installed()
 
 
 async def test_what_it_cannot_take_is_refused_in_words():
