@@ -22,6 +22,7 @@ from typing import Any
 from ..errors import AgentStateError, InvalidInputError
 from ..tasks import AsyncTaskResult, AsyncToolManager, Task, current_task
 from ..tools.text import error_text
+from ..tools.threads import WorkerThreads
 from . import claims
 from .bidi import BidiAgent
 from .claims import Invocation
@@ -36,6 +37,9 @@ _log = logging.getLogger(__name__)
 
 GATHER_S = 0.1
 """How long the first of several results waits for the others, seconds."""
+
+# Kept for a while: starting one anew would be a good part of the time from a result to its being told.
+_threads = WorkerThreads(1000, "backchannel-agent")
 
 
 @dataclass(slots=True)
@@ -92,6 +96,7 @@ class AsyncAgent:
         self._changed = threading.Condition(threading.RLock())
         self._delivery: Delivery[_Prompt] = Delivery(gather_s)
         self._mine: dict[str, Task] = {}
+        self._at_work = False
         self._worker: threading.Thread | None = None
         self._waiters: list[concurrent.futures.Future[bool]] = []
         self._failure: BaseException | None = None
@@ -196,7 +201,7 @@ class AsyncAgent:
             self._closed = True
             refused = self._delivery.drop_prompts()
             self._changed.notify_all()
-            if self._worker is None:
+            if not self._at_work:
                 self._rest()
         for entry in refused:
             if entry.reply.begin():
@@ -263,19 +268,19 @@ class AsyncAgent:
     def _go(self) -> None:
         """Go on with what is to be done; the lock is held."""
         self._changed.notify_all()
-        if self._worker is None:
+        if not self._at_work:
             if self._delivery.at_work and not self._closed:
-                worker = threading.Thread(target=self._work, name="backchannel-agent", daemon=True)
-                self._worker = worker
+                self._at_work = True
                 try:
-                    worker.start()
+                    _threads.submit(self._work)
                 except BaseException:
-                    self._worker = None
+                    self._at_work = False
                     raise
             else:
                 self._rest()
 
     def _work(self) -> None:
+        self._worker = threading.current_thread()
         while self._take_turn():
             pass
 
@@ -309,7 +314,7 @@ class AsyncAgent:
                 if at is None:
                     break
                 self._changed.wait(max(at - now, 0))
-            self._worker = None
+            self._at_work, self._worker = False, None
             self._rest()
             return None
 
@@ -387,7 +392,7 @@ class AsyncAgent:
         waiter: concurrent.futures.Future[bool] = concurrent.futures.Future()
         with self._changed:
             self._waiters.append(waiter)
-            if self._worker is None:
+            if not self._at_work:
                 self._rest()
         return waiter
 
