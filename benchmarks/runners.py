@@ -47,7 +47,7 @@ class Runners:
             raise UnavailableError("Dask is needed; pip install 'backchannel[dask]'")
         figures: list[Figure] = []
         with self._manager("process") as ours, _process_pool(self.workers) as peer:
-            figures += self._figures("process", ours, peer, "ProcessPoolExecutor", Target(2.0, ratio=True), runs)
+            figures += self._figures("process", ours, peer, "ProcessPoolExecutor", Target(4.0, ratio=True), runs)
         name = f"distributed {version('distributed')}, client.submit"
         for processes, what in ((False, "Dask, workers in this process"), (True, "Dask, a worker process")):
             with _client(self.workers, processes=processes) as client, self._manager(client) as ours:
@@ -56,7 +56,7 @@ class Runners:
                     waits: Callable[[], Any] = client.submit(echo, number=number, pure=False).result
                     return waits
 
-                figures += self._figures(what, ours, peer, name, Target(4.0, ratio=True), runs)
+                figures += self._figures(what, ours, peer, name, Target(2.5, ratio=True), runs)
         return figures
 
     @contextlib.contextmanager

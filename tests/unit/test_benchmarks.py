@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from benchmarks import tool_storm
+from benchmarks import background_stage, runners, scale, tool_storm
 from benchmarks.__main__ import main
 from benchmarks.agents_process import BareAgent, BareSide, converse
 from benchmarks.background import Background
+from benchmarks.background_sides import PoolBackground
+from benchmarks.background_stage import Script, Stage, plain_body
 from benchmarks.background_voice import BackgroundVoice
 from benchmarks.board import BoardLoad
 from benchmarks.browser import BrowserHop
@@ -215,3 +217,76 @@ def test_a_history_that_lacks_what_was_said_is_reported(monkeypatch: pytest.Monk
     monkeypatch.setattr(side, "agent", forgetful)
     with pytest.raises(RuntimeError, match="0 messages of the history are not the 4 transcripts"):
         asyncio.run(events_per_second(side, Dialogue(), 2, turns=False))
+
+
+def test_what_a_stage_measures_is_from_the_request_to_the_last_body_and_from_its_end_to_the_last_result() -> None:
+    stage = Stage(2)
+    stage.asked = 10.0
+    stage.begun += [10.002, 10.003]
+    stage.ended += [11.0, 10.5]
+    assert not stage.hear("nothing of it", 11.5)
+    assert stage.hear(f"a result: {stage.finding('1')}", 12.0)
+    assert not stage.all_told.is_set()
+    assert not stage.hear(f"once more: {stage.finding('1')}", 12.5)
+    assert stage.hear(stage.finding("0"), 13.0)
+    assert stage.all_told.is_set()
+    assert (stage.asked_to_body, stage.finished_to_told) == (pytest.approx(3.0), pytest.approx(2000.0))
+    assert stage.deliveries == 2
+
+
+@pytest.mark.parametrize(
+    ("wait", "what"),
+    [
+        (lambda stage: stage.open(0.0), "2 background tasks were not begun"),
+        (Stage.wait_told, "2 of 2 results did not reach the model"),
+    ],
+)
+def test_a_trial_that_does_not_go_on_is_reported(
+    monkeypatch: pytest.MonkeyPatch, wait: Callable[[Stage], None], what: str
+) -> None:
+    monkeypatch.setattr(background_stage, "LIMIT_S", 0.0)
+    with pytest.raises(RuntimeError, match=what):
+        wait(Stage(2))
+
+
+async def test_a_script_asks_says_that_it_began_and_hears_what_is_new() -> None:
+    script = Script()
+    stage = script.stage = Stage(2)
+    messages = [{"role": "user", "content": [{"text": "Please."}]}]
+    asked = [event async for event in script.events(messages)]
+    assert [event["contentBlockStart"]["start"]["toolUse"]["name"] for event in asked[1::3][:2]] == ["research"] * 2
+    assert asked[-1] == {"messageStop": {"stopReason": "tool_use"}}
+    assert stage.asked > 0
+    messages += [{"role": "user", "content": [{"toolResult": {"content": [{"text": "Started."}]}}]}]
+    assert not stage.acknowledged.is_set()
+    assert [event async for event in script.events(messages)][-1] == {"messageStop": {"stopReason": "end_turn"}}
+    assert stage.acknowledged.is_set()
+    # One message for each result, as some agents give them, in one call of the model.
+    messages += [{"role": "user", "content": [{"text": stage.finding(topic)}]} for topic in ("1", "0")]
+    assert "They are done." in str([event async for event in script.events(messages)])
+    assert stage.deliveries == 1
+    assert stage.all_told.is_set()
+
+
+def test_the_pool_tells_no_model() -> None:
+    side = PoolBackground(plain_body, 1)
+    try:
+        stage = Stage(1)
+        side.run(stage)
+    finally:
+        side.close()
+    assert "tells no model" in side.name
+    assert 0 < stage.asked < stage.begun[0] < stage.ended[0] < stage.told
+
+
+def test_a_runner_that_brings_something_else_is_reported() -> None:
+    with pytest.raises(RuntimeError, match="came back instead of"):
+        runners._at_once(lambda number: lambda: number + 1, 2)
+
+
+def test_figures_of_scale_compare_a_task_among_many_with_one_among_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        scale, "measured_alone", lambda module, tasks: dict.fromkeys((key for _, key, _ in scale.KINDS), float(tasks))
+    )
+    for figure in Scale(many=300, few=100).measure(2):
+        assert (figure.ratio, figure.met) == (3.0, False)
