@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from ..tasks import AsyncTaskResult
 from ..tools.text import LIMIT, error_text, text_of
-from .history import superseded
+from .history import PassingText, result_line, superseded
 
 __all__ = ["Delivery", "PromptTurn", "ResultsTurn", "results_text"]
 
@@ -199,7 +199,7 @@ class Delivery(Generic[P]):
                 self._known[oldest] = None
 
 
-def results_text(results: Sequence[AsyncTaskResult], perhaps_told: frozenset[str] = frozenset()) -> str:
+def results_text(results: Sequence[AsyncTaskResult], perhaps_told: frozenset[str] = frozenset()) -> PassingText:
     """Return what tells an agent of tasks that have ended: each by id, tool, arguments, outcome and elapsed time."""
     limit = max(200, min(LIMIT, MESSAGE_CHARACTERS // max(1, len(results))))
     one = len(results) == 1
@@ -208,7 +208,8 @@ def results_text(results: Sequence[AsyncTaskResult], perhaps_told: frozenset[str
         f"user: {'it is the result' if one else 'these are the results'} of what was started earlier. Tell the user "
         "what matters of it, and do not start it again for that.]"
     )
-    return "\n\n".join([head, *(_told(result, result.task_id in perhaps_told, limit) for result in results)])
+    text = "\n\n".join([head, *(_told(result, result.task_id in perhaps_told, limit) for result in results)])
+    return PassingText(text, "\n".join(map(result_line, results)))
 
 
 def _told(result: AsyncTaskResult, perhaps_told: bool, limit: int) -> str:

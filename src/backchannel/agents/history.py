@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from ..events import TaskFinished, TaskStatus
 from ..messages import Message, Messages, ToolResult, ToolUse, is_text
-from ..tools.text import cut, text_of
+from ..tasks import AsyncTaskResult
+from ..tools.text import cut, error_text, text_of
 from .repair import repaired, result_text, usable_call, usable_result
 
-__all__ = ["ENDINGS", "history_for_model", "late_result_text", "shrunk", "superseded", "task_line"]
+__all__ = [
+    "ENDINGS",
+    "PassingText",
+    "history_for_model",
+    "late_result_text",
+    "result_line",
+    "shrunk",
+    "superseded",
+    "task_line",
+]
 
 ENDINGS: dict[TaskStatus, str] = {
     "done": "is done",
@@ -25,6 +35,21 @@ _LATE = 8000
 _ARGUMENTS = 300
 _NAME = 100
 _NOTED = 20
+
+
+class PassingText(str):
+    """A prompt of which less is kept in the history once it has been answered.
+
+    Attributes:
+        remains: What is kept.
+    """
+
+    remains: str
+
+    def __new__(cls, text: str, remains: str = "") -> Self:  # copies and pickles are made without
+        made = super().__new__(cls, text)
+        made.remains = remains
+        return made
 
 
 def history_for_model(
@@ -109,11 +134,26 @@ def task_line(task: TaskFinished, limit: int = 120) -> str:
         task: The task.
         limit: The most characters of its result.
     """
-    arguments = ", ".join(f"{name}={text_of(value, 40)}" for name, value in list(task.arguments.items())[:8])
-    call = f"{cut(task.tool_name, _NAME)}({shrunk(arguments, 80)})"
+    call = _called(task.tool_name, task.arguments)
     ending = ENDINGS.get(task.status, task.status)
     line = f"Background task {task.number}, {call}, {ending} after {task.elapsed_s:.1f} s"
     if task.superseded_by is not None:
         line += f" (superseded by task {cut(task.superseded_by, _NAME)})"
     said = shrunk(task.text, limit)
     return f"{line}: {said}" if said else f"{line}."
+
+
+def result_line(result: AsyncTaskResult, limit: int = 120) -> str:
+    """Return what stays in a text agent's history of a task that it was told of, as `task_line` does."""
+    call = _called(result.tool_name, result.arguments)
+    if result.error is None:
+        ending, said = "is done", shrunk(result.text(), limit)
+    else:
+        error = f"{type(result.error).__name__}: {error_text(result.error, 1000)}"
+        ending, said = "has no result", shrunk(error, limit)
+    return f"[Background task {result.task_id}, {call}, {ending} after {result.elapsed:.1f} s: {said}]"
+
+
+def _called(tool_name: str, arguments: Mapping[str, object]) -> str:
+    given = ", ".join(f"{name}={text_of(value, 40)}" for name, value in list(arguments.items())[:8])
+    return f"{cut(tool_name, _NAME)}({shrunk(given, 80)})"

@@ -27,12 +27,13 @@ from ..hooks import (
 )
 from ..messages import AgentTool, Message, Messages, check_messages
 from ..models.text import TextModel
-from ..tasks import AsyncToolManager
+from ..tasks import AsyncToolManager, Task
 from ..tasks.runners.coroutines import background_loop
 from ..tools import ToolExecutor, ToolRegistry, executor_of
 from . import arguments as checked
 from .approval import ApprovalCallback, Approvals
 from .direct import ToolCaller
+from .history import PassingText
 from .state import AgentState
 from .task_tools import managers_of, offer_task_tools
 from .text_turn import AgentResult, TextTurn
@@ -44,6 +45,9 @@ __all__ = ["Agent"]
 
 class Agent:
     """An agent that reads and writes, and calls tools until it has an answer.
+
+    What comes of background tasks is told to the model with the next prompt, or by an `AsyncAgent` as soon as it is
+    there.
 
     One invocation at a time; others wait, in the order of their coming, from whatever thread or event loop. If an
     invocation fails before the model has answered, its prompt leaves the history again.
@@ -202,12 +206,28 @@ class Agent:
         async with self._turnstile.passage():
             await self.hooks.invoke_callbacks_async(BidiBeforeInvocationEvent(self))
             try:
-                turn = cast("AsyncGenerator[TypedEvent | AgentResult]", TextTurn(self, state).run(message))
+                passing = prompt if isinstance(prompt, PassingText) else None
+                turn = cast("AsyncGenerator[TypedEvent | AgentResult]", TextTurn(self, state).run(message, passing))
                 async with contextlib.aclosing(turn):
                     async for event in turn:
                         yield event
             finally:
                 await self.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(self))
+
+    def untold(self) -> list[Task]:
+        """Return the agent's background tasks that have ended and are told by no `AsyncAgent`, oldest first."""
+        from .claims import claimant
+
+        return [
+            task
+            for manager in self._managers()
+            for task in manager.tasks
+            if task.owner is self
+            and task.done()
+            and not task.delivered
+            and task.announce != "never"
+            and claimant(manager, task) is None
+        ]
 
     def _managers(self) -> list[AsyncToolManager]:
         return managers_of(self.tool_registry)
@@ -240,7 +260,7 @@ def _message(prompt: object) -> Message | None:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise InvalidInputError("the prompt is blank; nothing was sent")
-        prompt = [{"text": prompt}]
+        prompt = [{"text": str(prompt)}]
     if not isinstance(prompt, Sequence) or not all(isinstance(block, Mapping) for block in prompt):
         raise InvalidInputError(f"the prompt must be text or a list of content blocks, not {prompt!r:.100}")
     message = cast("Message", {"role": "user", "content": list(prompt)})

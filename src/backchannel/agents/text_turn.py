@@ -31,8 +31,10 @@ from ..hooks import (
 )
 from ..messages import ContentBlock, Message, ToolUse, call_ids, merged
 from ..models.text import LeavesCallsOpen, MessageBuilder
+from ..tasks import AsyncTaskResult, Task
 from .calls import MOST_RETRIES, run_with_hooks
-from .history import history_for_model
+from .delivery import MOST_RESULTS, results_text
+from .history import PassingText, history_for_model
 from .repair import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -76,27 +78,40 @@ class TextTurn:
         self._usage: dict[str, int] = {}
         self._model_calls = 0
         self._response_id = ""
+        self._passing: list[tuple[Message, PassingText]] = []
+        self._given: list[tuple[Message, Task]] = []
         self._answer: tuple[Message, MessageBuilder]
 
-    async def run(self, prompt: Message | None) -> AsyncIterator[TypedEvent | AgentResult]:
+    async def run(
+        self, prompt: Message | None, passing: PassingText | None = None
+    ) -> AsyncIterator[TypedEvent | AgentResult]:
         """Yield what happens, and last the result.
+
+        Args:
+            prompt: What to answer; None for the history as it is.
+            passing: The text of the prompt, if less of it is to be kept.
 
         Raises:
             ModelError: If the model could not answer, or wants more tool calls than it may.
         """
         try:
             if prompt is not None:
+                if passing is not None:
+                    self._passing.append((prompt, passing))
+                self._add_results(prompt)
                 await self._append(prompt)
             while True:
                 await self._reduce()
                 async with contextlib.aclosing(self._call_model()) as events:
                     async for event in events:
                         yield event
+                self._were_given()
                 message, builder = self._answer
                 calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
                 if message["content"]:
                     await self._append(message)
                 if not calls:
+                    await self._shorten()
                     yield AgentResult(message, builder.stop_reason, self._usage, self._model_calls)
                     return
                 async with contextlib.aclosing(self._run_tools(calls, builder.faults)) as events:
@@ -108,6 +123,7 @@ class TextTurn:
         except BaseException:
             if prompt is not None and self._agent.messages and self._agent.messages[-1] is prompt:
                 await self._take_back(prompt)
+            self._were_given()
             raise
 
     # The model
@@ -227,6 +243,7 @@ class TextTurn:
                 for call in calls
             ]
             message: Message = {"role": "user", "content": answered}
+            self._add_results(message)
             await self._append(message)
         yield ToolResultMessageEvent(message)
 
@@ -243,6 +260,42 @@ class TextTurn:
         await self._agent.hooks.invoke_callbacks_async(
             BidiMessageAmendedEvent(self._agent, message, index, removed=True)
         )
+
+    async def _shorten(self) -> None:
+        """Keep one line each of the results that were told: the model has said what matters of them."""
+        for message, text in self._passing:
+            if (index := self._place(message)) is not None:
+                message["content"] = [
+                    {"text": text.remains} if block.get("text") == text else block for block in message["content"]
+                ]
+                await self._agent.hooks.invoke_callbacks_async(
+                    BidiMessageAmendedEvent(self._agent, message, index, removed=False)
+                )
+        self._passing.clear()
+
+    def _place(self, message: Message) -> int | None:
+        messages = self._agent.messages
+        return next((at for at in range(len(messages) - 1, -1, -1) if messages[at] is message), None)
+
+    # Results of background tasks
+
+    def _add_results(self, message: Message) -> None:
+        """Add to a message what has come of the agent's tasks and is told by nobody else."""
+        known = {task for _, task in self._given}
+        tasks = [task for task in self._agent.untold() if task not in known]
+        for start in range(0, len(tasks), MOST_RESULTS):
+            part = tasks[start : start + MOST_RESULTS]
+            text = results_text([AsyncTaskResult.of(task) for task in part])
+            message["content"].append({"text": str(text)})
+            self._passing.append((message, text))
+            self._given += [(message, task) for task in part]
+
+    def _were_given(self) -> None:
+        """The results that are in the history are told."""
+        for message, task in self._given:
+            if self._place(message) is not None:
+                task.delivered = True
+        self._given.clear()
 
     async def _reduce(self) -> None:
         agent = self._agent

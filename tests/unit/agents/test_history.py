@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 from typing import Any, Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backchannel.agents.history import history_for_model, late_result_text, shrunk, task_line
+from backchannel.agents.history import (
+    PassingText,
+    history_for_model,
+    late_result_text,
+    result_line,
+    shrunk,
+    task_line,
+)
 from backchannel.agents.repair import repaired
 from backchannel.events import TaskFinished
 from backchannel.messages import Messages, ToolResult, ToolUse, validate_messages
+from backchannel.tasks import AsyncTaskResult
 from tests.support.histories import any_histories, texts, valid_histories
 from tests.unit.test_messages import answer, assistant, call, user
 
@@ -473,3 +482,19 @@ def test_a_text_is_shrunk_between_words() -> None:
     assert shrunk("x" * 500, 10) == "xxxxxxx..."
     assert shrunk("   " * 10_000 + "late", 10) in ("", "...", "late")
     assert json.dumps(shrunk("a" * 10_000_000, 120))
+
+
+def test_a_prompt_that_shrinks_can_be_copied_and_pickled():
+    text = PassingText("all of it", "a line")
+    for copied in (copy.deepcopy(text), pickle.loads(pickle.dumps(text))):  # noqa: S301
+        assert (copied, copied.remains) == ("all of it", "a line")
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no\nsuch thing")])
+def test_a_told_result_is_one_bounded_line(error: Exception | None):
+    result = AsyncTaskResult("ab12cd34", "x" * 300, {"rows": list(range(10_000))}, "much\ntext " * 1000, error, 2.0)
+    line = result_line(result)
+    assert line.startswith("[Background task ab12cd34, xxx")
+    assert ("ValueError: no such thing" in line) == (error is not None)
+    assert "\n" not in line
+    assert len(line) < 500

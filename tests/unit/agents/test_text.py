@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -477,3 +478,139 @@ def test_the_result_of_a_background_task_is_told_to_the_agent_that_asked_for_it(
         assert str(agent.messages).count("looked at größe 測試") == 1
         assert validate_messages(agent.messages) == []
         model.check()
+
+
+def gated(manager: AsyncToolManager, **options: Any) -> tuple[Any, threading.Event]:
+    release = threading.Event()
+
+    @async_tool(manager, grace_s=0, **options)
+    def train(data: str) -> list[int]:
+        """Train."""
+        assert release.wait(WAIT)
+        return list(range(100_000))
+
+    return train, release
+
+
+def texts(agent: Agent) -> list[str]:
+    return [block["text"] for message in agent.messages for block in message["content"] if "text" in block]
+
+
+def test_a_result_that_nobody_else_tells_goes_with_the_next_prompt_and_shrinks_to_a_line():
+    with AsyncToolManager() as manager:
+        train, release = gated(manager)
+        model = ScriptedTextModel(
+            Answer(calls=[("train", {"data": "sales"})]),
+            "It runs.",
+            Answer("It is done.", expects="This is not from the user: it is the result"),
+            "You are welcome.",
+        )
+        agent = Agent(model, [train])
+        assert str(agent("Train on sales.")) == "It runs."
+        (task,) = manager.tasks
+        release.set()
+        assert task.wait(WAIT)
+        assert not task.delivered
+        assert str(agent("And?")) == "It is done."
+        assert task.delivered
+        assert str(agent("Thanks.")) == "You are welcome."
+        line = next(text for text in texts(agent) if task.id in text and text.startswith("[Background task"))
+        assert len(line) < 300
+        assert sum("This is not from the user" in text for text in texts(agent)) == 0
+        assert validate_messages(agent.messages) == []
+        model.check()
+
+
+def test_a_result_that_comes_while_the_model_works_goes_with_the_results_of_its_calls():
+    with AsyncToolManager() as manager:
+        train, release = gated(manager)
+
+        @tool
+        def wait() -> str:
+            """Wait."""
+            release.set()
+            assert manager.tasks[0].wait(WAIT)
+            return "waited"
+
+        model = ScriptedTextModel(
+            Answer(calls=[("train", {"data": "sales"})]),
+            Answer(calls=[("wait", {})]),
+            Answer(calls=[("background_tasks", {})], expects="look_at_result shows more of it"),
+            Answer("Done.", expects="Task 1, train sales, is done after"),
+        )
+        agent = Agent(model, [train, wait])
+        assert str(agent("Train and wait.")) == "Done."
+        assert manager.tasks[0].delivered
+        assert "comes next" not in str(agent.messages)
+        assert validate_messages(agent.messages) == []
+        model.check()
+
+
+def test_a_result_stays_owed_when_the_model_fails():
+    with AsyncToolManager() as manager:
+        train, release = gated(manager)
+        model = ScriptedTextModel(
+            Answer(calls=[("train", {"data": "sales"})]), "Runs.", Answer(error=ModelError("no")), Answer("Done.")
+        )
+        agent = Agent(model, [train])
+        agent("Train.")
+        release.set()
+        assert manager.tasks[0].wait(WAIT)
+        with pytest.raises(ModelError):
+            agent("And?")
+        assert not manager.tasks[0].delivered
+        assert str(agent("And?")) == "Done."
+        assert manager.tasks[0].delivered
+        assert sum(text.startswith("[Background task") for text in texts(agent)) == 1
+
+
+def test_results_of_other_agents_and_of_tools_that_never_announce_are_not_told():
+    with AsyncToolManager() as manager:
+        train, release = gated(manager)
+        release.set()
+        model = ScriptedTextModel("Hello.")
+        agent = Agent(model, [train])
+        for options in ({"owner": object()}, {"owner": None}, {"owner": agent, "announce": "never"}):
+            assert manager.start("train", train.fn, {"data": "sales"}, **options).wait(WAIT)
+        assert str(agent("Hi.")) == "Hello."
+        assert texts(agent) == ["Hi.", "Hello."]
+
+
+def test_what_an_async_agent_tells_is_not_told_twice_and_shrinks_to_a_line():
+    with AsyncToolManager() as manager:
+        train, release = gated(manager)
+        model = ScriptedTextModel(
+            Answer(calls=[("train", {"data": "sales"})]),
+            "Runs.",
+            Answer("Done.", expects="A background task has ended"),
+            "Bye.",
+        )
+        agent = Agent(model, [train])
+        with AsyncAgent(agent, manager) as talk:
+            talk.send("Train.").result(WAIT)
+            release.set()
+            assert talk.join(WAIT)
+            assert talk.send("Bye.").result(WAIT).text == "Bye."
+        assert sum("This is not from the user" in text for text in texts(agent)) == 0
+        assert sum(text.startswith("[Background task") for text in texts(agent)) == 1
+        model.check()
+
+
+def test_a_session_goes_on_with_its_acknowledgements_and_lines_of_results(tmp_path):
+    with AsyncToolManager() as manager:
+        train, release = gated(manager)
+        first = Agent(
+            ScriptedTextModel(Answer(calls=[("train", {"data": "sales"})]), "Runs.", "Done."),
+            [train],
+            session_manager=FileSessionManager("s", tmp_path),
+        )
+        first("Train.")
+        release.set()
+        assert manager.tasks[0].wait(WAIT)
+        first("And?")
+        model = ScriptedTextModel("Hello again.")
+        second = Agent(model, [train], session_manager=FileSessionManager("s", tmp_path))
+        assert second.messages == first.messages
+        assert str(second("Hi.")) == "Hello again."
+        assert "It runs in the background as task 1" in str(model.requests[0])
+        assert validate_messages(second.messages) == []
