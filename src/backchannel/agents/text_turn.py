@@ -118,6 +118,7 @@ class TextTurn:
                     async for event in events:
                         yield event
                 if self._answered_already(message):
+                    await self._shorten()
                     yield AgentResult(message, builder.stop_reason, self._usage, self._model_calls)
                     return
         except BaseException:

@@ -21,6 +21,11 @@ _TOLD = re.compile(
     r"(?P<notes>[^\n]*)\n(?:Result: |It has no result\. )",
     re.S,
 )
+# What is left of that in a history, a line for each task.
+_LINE = re.compile(
+    r"\[Background task (?P<id>[0-9a-f]{8}), (?P<tool>[^\s(]+)\(.*?\), (?P<ending>is done|has no result) "
+    r"after (?P<elapsed>\d+\.\d) s: (?P<outcome>.*)\]"
+)
 _FAULT = re.compile(r"(\w+): ")
 _ENDINGS: dict[str, TaskStatus] = {"TaskCancelledError": "cancelled", "TaskTimedOutError": "timed_out"}
 
@@ -65,19 +70,32 @@ def told(text: str) -> list[Told]:
     """Return the tasks that a message tells of; none where it is a message like others."""
     head = _HEAD.match(text)
     if head is None:
-        return []
+        return _lines(text)
     found = list(_TOLD.finditer(text))[: int(head[1] or 1)]
     ends = [*(later.start() for later in found[1:]), len(text)]
     return [_told(text, part, end) for part, end in zip(found, ends, strict=False)]
 
 
 def _told(text: str, part: re.Match[str], end: int) -> Told:
-    outcome = text[part.end() : end]
-    status: TaskStatus = "done"
-    if not part[0].endswith("Result: "):
-        fault = _FAULT.match(outcome)
-        status = _ENDINGS.get(fault[1], "failed") if fault else "failed"
-        outcome = outcome[fault.end() :] if fault else outcome
+    status, outcome = _ending(text[part.end() : end], part[0].endswith("Result: "))
     words = text[part.start() : end].strip()
     again = " You may have been told " in part["notes"]
     return Told(part["id"], part["tool"], words, outcome, status, float(part["elapsed"]), again)
+
+
+def _lines(text: str) -> list[Told]:
+    found = [_LINE.fullmatch(line) for line in text.split("\n")]
+    told: list[Told] = []
+    for line in found:
+        if line is None:
+            return []
+        status, outcome = _ending(line["outcome"], line["ending"] == "is done")
+        told.append(Told(line["id"], line["tool"], line[0], outcome, status, float(line["elapsed"]), False))
+    return told
+
+
+def _ending(outcome: str, done: bool) -> tuple[TaskStatus, str]:
+    if done:
+        return "done", outcome
+    fault = _FAULT.match(outcome)
+    return (_ENDINGS.get(fault[1], "failed"), outcome[fault.end() :]) if fault else ("failed", outcome)

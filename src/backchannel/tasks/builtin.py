@@ -164,14 +164,12 @@ def _cancel(tasks: Sequence[Task], which: int | str | None) -> str:
 
 
 def _cancel_one(task: Task) -> str:
-    if task.done():
+    if not task.answer_with_end():
         return f"Nothing to cancel: {describe(task, result=False)}"
-    # This answer tells of the end; it is not to be told again.
-    task.delivered = True
     if task.cancel("cancelled on request"):
         return f"Cancelled task {task.number}, {task.label}."
-    task.delivered = False
-    return f"Nothing to cancel: {describe(task, result=False)}"
+    # It has ended by itself just now, and nobody else tells how.
+    return f"Nothing to cancel: {describe(task)}"
 
 
 def _will_be_told(task: Task) -> bool:
@@ -204,7 +202,12 @@ def _unknown(tasks: Sequence[Task], which: int | str) -> str:
 
 
 def _names(tasks: Sequence[Task]) -> str:
-    said = "; ".join(f"task {task.number}, {task.label}" for task in tasks[:_LISTED])
+    numbers = [task.number for task in tasks]
+    said = "; ".join(
+        # Two managers count from 1 each.
+        f"task {task.number}, {task.label}" + (f", id {task.id}" if numbers.count(task.number) > 1 else "")
+        for task in tasks[:_LISTED]
+    )
     return said if len(tasks) <= _LISTED else f"{said}; and {len(tasks) - _LISTED} more"
 
 

@@ -414,6 +414,14 @@ class Task:
             self._acknowledging = False
             return not self.done()
 
+    def answer_with_end(self) -> bool:
+        """Let the end count as delivered, for the answer to a call tells it; False if the task has ended already."""
+        with self.manager.lock:
+            if self.done():
+                return False
+            self._acknowledging = True
+            return True
+
     # Reporting, from the body
 
     def report(self, done: float | None, total: float | None, message: str | None) -> None:

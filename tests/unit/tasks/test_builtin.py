@@ -159,3 +159,46 @@ async def test_an_unknown_task_is_answered_with_those_there_are(scene: Scene) ->
 
 async def test_an_action_that_does_not_exist_is_said_in_the_schemas_words(scene: Scene) -> None:
     assert 'action: expected one of "list", "look", "cancel", got "stop"' in await scene.ask(action="stop")
+
+
+async def test_tasks_of_two_managers_with_one_number_are_told_apart_by_their_ids(scene: Scene):
+    other = Scene()
+    tool = background_tasks_tool(lambda: [scene.manager, other.manager])
+    scene.tool = tool
+    first, gate = scene.start("solar power")
+    second, other_gate = other.start("wind energy")
+    answer = await scene.ask(action="cancel", task=1)
+    assert answer == (
+        f"Which one? task 1, research solar power, id {first.id}; task 1, research wind energy, id {second.id}."
+    )
+    assert await scene.ask(action="cancel", task=second.id) == "Cancelled task 1, research wind energy."
+    assert not first.done()
+    gate.set()
+    other_gate.set()
+    other.manager.shutdown()
+
+
+async def test_whoever_listens_sees_that_a_cancelled_task_was_told(scene: Scene):
+    seen: list[bool] = []
+    scene.manager.subscribe(lambda task, _: seen.append(task.delivered), ("finished",))
+    scene.start("solar power")
+    await scene.ask(action="cancel", task=1)
+    assert seen == [True]
+
+
+async def test_a_task_that_ends_as_it_is_to_be_cancelled_is_told_in_the_answer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    task, gate = scene.start("solar power")
+    cancel = Task.cancel
+
+    def late(self: Task, reason: str = "") -> bool:
+        gate.set()
+        assert self.wait(WAIT)
+        return cancel(self, reason)
+
+    monkeypatch.setattr(Task, "cancel", late)
+    assert await scene.ask(action="cancel", task=1) == (
+        "Nothing to cancel: Task 1, research solar power, is done after less than a second: solar power is fine."
+    )
+    assert task.delivered
