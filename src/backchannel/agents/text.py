@@ -218,6 +218,8 @@ class Agent:
         """Return the agent's background tasks that have ended and are told by no `AsyncAgent`, oldest first."""
         from .claims import claimant
 
+        for manager in self._managers():
+            manager.claim_restored(self)
         return [
             task
             for manager in self._managers()

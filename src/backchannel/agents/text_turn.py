@@ -286,7 +286,10 @@ class TextTurn:
         tasks = [task for task in self._agent.untold() if task not in known]
         for start in range(0, len(tasks), MOST_RESULTS):
             part = tasks[start : start + MOST_RESULTS]
-            text = results_text([AsyncTaskResult.of(task) for task in part])
+            again = frozenset(task.id for task in part if task.announced)
+            text = results_text([AsyncTaskResult.of(task) for task in part], again)
+            for task in part:
+                task.announced = True
             message["content"].append({"text": str(text)})
             self._passing.append((message, text))
             self._given += [(message, task) for task in part]

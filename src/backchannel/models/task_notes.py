@@ -27,7 +27,11 @@ _LINE = re.compile(
     r"after (?P<elapsed>\d+\.\d) s: (?P<outcome>.*)\]"
 )
 _FAULT = re.compile(r"(\w+): ")
-_ENDINGS: dict[str, TaskStatus] = {"TaskCancelledError": "cancelled", "TaskTimedOutError": "timed_out"}
+_ENDINGS: dict[str, TaskStatus] = {
+    "TaskCancelledError": "cancelled",
+    "TaskLostError": "lost",
+    "TaskTimedOutError": "timed_out",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -614,3 +614,33 @@ def test_a_session_goes_on_with_its_acknowledgements_and_lines_of_results(tmp_pa
         assert str(second("Hi.")) == "Hello again."
         assert "It runs in the background as task 1" in str(model.requests[0])
         assert validate_messages(second.messages) == []
+
+
+def test_after_a_restart_the_next_prompt_brings_what_the_ledger_kept(tmp_path):
+    release = threading.Event()
+
+    def work(data: str) -> str:
+        """Work."""
+        assert release.wait(WAIT)
+        return f"trained on {data}"
+
+    def agent(manager: AsyncToolManager, model: ScriptedTextModel) -> Agent:
+        train = async_tool(manager, grace_s=0, name="train")(work)
+        return Agent(model, [train], session_manager=FileSessionManager("s", tmp_path))
+
+    with AsyncToolManager(ledger=tmp_path / "tasks.jsonl") as manager:
+        first = agent(manager, ScriptedTextModel(Answer(calls=[("train", {"data": "sales"})]), "Runs."))
+        first("Train.")
+        release.set()
+        assert manager.tasks[0].wait(WAIT)
+    with AsyncToolManager(ledger=tmp_path / "tasks.jsonl") as manager:
+        model = ScriptedTextModel(Answer("Done.", expects="trained on sales"), "Bye.")
+        second = agent(manager, model)
+        assert "It runs in the background as task 1" in str(second.messages)
+        assert str(second("And?")) == "Done."
+        assert manager.tasks[0].delivered
+        assert str(second("Bye.")) == "Bye."
+    with AsyncToolManager(ledger=tmp_path / "tasks.jsonl") as manager:
+        third = agent(manager, ScriptedTextModel("Hello."))
+        assert str(third("Hi.")) == "Hello."
+        assert "This is not from the user" not in str(third.messages)
