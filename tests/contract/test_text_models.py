@@ -467,6 +467,26 @@ async def test_what_a_server_leaves_out_of_chunks_is_not_missed():
     assert result.usage == {"inputTokens": 2, "outputTokens": 0, "totalTokens": 5}
 
 
+async def test_what_a_model_thinks_aloud_goes_back_to_it_and_to_no_other():
+    provider = Provider("openai")
+    call = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "add", "arguments": one(1)}}]}
+    thinking = (chunk({"reasoning_content": "Let me "}), chunk({"reasoning_content": "add."}), chunk(call), DONE)
+    replies = [
+        Reply(raw=(*thinking[:-1], chunk({}, "tool_calls"), DONE)), Reply(raw=(chunk(call), chunk({}, "stop"), DONE)),
+        Reply(text=("2.",)), Reply(text=("Bye.",)),
+    ]  # fmt: skip
+    agent = Agent(provider.model(*replies), [add])
+    assert (await agent.invoke_async("add")).text == "2."
+    agent.model.model_id = "another-model"
+    await agent.invoke_async("bye")
+    provider.close()
+    sent = [request["messages"] for request in provider.server.requests]
+    thoughts = [message["reasoning_content"] for message in sent[2] if message["role"] == "assistant"]
+    assert thoughts == ["Let me add.", ""]
+    assert "reasoning_content" not in json.dumps(sent[0])
+    assert "reasoning_content" not in json.dumps(sent[3])
+
+
 @pytest.mark.parametrize(
     ("raw", "error", "said"),
     [

@@ -181,7 +181,8 @@ class BedrockConverseModel:
             )
         if isinstance(error, NoRegionError):
             return ModelError(f"{name} cannot be asked: there is no AWS region; give region, or set AWS_REGION")
-        return ModelError(f"{name} could not be asked: {type(error).__name__}: {error_text(error, 1000)}")
+        what = f"{type(error).__name__}: {error_text(error, 1000)}"
+        return ModelError(f"{name} could not be asked, or its answer broke off: {what}")
 
 
 def _tool(spec: ToolSpec) -> dict[str, Any]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..messages import ContentBlock, Message, Messages, ToolResult, ToolSpec
+from ..messages import Messages, ToolSpec
+from .chat_messages import chat_messages, reasoning_seal
 from .openai_access import OpenAIAccess
-from .text import StreamEvent, plain_id, plain_name
+from .text import StreamEvent
 
 __all__ = ["OpenAIChatModel"]
-
-_MOST_ID = 40
-"""Characters of an id that OpenAI takes here."""
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -74,7 +71,7 @@ class OpenAIChatModel:
     ) -> AsyncIterator[StreamEvent]:
         request: dict[str, Any] = {
             "model": self.model_id,
-            "messages": _chat_messages(messages, system_prompt),
+            "messages": chat_messages(messages, system_prompt, self.model_id),
             "stream_options": {"include_usage": True},
             **self._request,
             "stream": True,
@@ -83,7 +80,7 @@ class OpenAIChatModel:
             request["tools"] = [*self._request.get("tools", ()), *map(_tool, tool_specs)]
         request = {name: value for name, value in request.items() if value is not None}
         async with self._access.client() as client:
-            reader = _ChunkReader(self._access)
+            reader = _ChunkReader(self._access, self.model_id)
             async with await client.chat.completions.create(**request) as answer:
                 async for chunk in answer:
                     for event in reader.take(chunk):
@@ -99,10 +96,12 @@ class _ChunkReader:
     taken to be there.
     """
 
-    def __init__(self, access: OpenAIAccess) -> None:
+    def __init__(self, access: OpenAIAccess, model_id: str) -> None:
         self._access = access
+        self._seal = reasoning_seal(model_id)
         self._blocks = 0
         self._text: int | None = None
+        self._thoughts: int | None = None
         self._calls: dict[int, _OpenCall] = {}
         self._last = -1
         self._stop_reason = ""
@@ -115,6 +114,9 @@ class _ChunkReader:
             yield {"metadata": {"usage": _usage(usage)}}
         for choice in (getattr(chunk, "choices", None) or ())[:1]:
             delta = getattr(choice, "delta", None)
+            thought = getattr(delta, "reasoning_content", None)
+            if thought and isinstance(thought, str):
+                yield from self._think(thought)
             text = _text_of(getattr(delta, "content", None)) or _text_of(getattr(delta, "refusal", None))
             if text:
                 if self._text is None:
@@ -150,6 +152,13 @@ class _ChunkReader:
             piece = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
             known.arguments += piece
             yield {"contentBlockDelta": {"contentBlockIndex": known.block, "delta": {"toolUse": {"input": piece}}}}
+
+    def _think(self, thought: str) -> Iterator[StreamEvent]:
+        reasoning = {"text": thought}
+        if self._thoughts is None:
+            self._thoughts = self._new_block()
+            reasoning["signature"] = self._seal
+        yield {"contentBlockDelta": {"contentBlockIndex": self._thoughts, "delta": {"reasoningContent": reasoning}}}
 
     def _new_block(self) -> int:
         self._blocks += 1
@@ -202,68 +211,3 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
         "type": "function",
         "function": {"name": spec["name"], "description": spec.get("description", ""), "parameters": schema},
     }
-
-
-def _chat_messages(messages: Messages, system_prompt: str | None) -> list[dict[str, Any]]:
-    chat: list[dict[str, Any]] = []
-    if system_prompt and system_prompt.strip():
-        chat.append({"role": "system", "content": system_prompt})
-    for message in messages:
-        chat.extend(_assistant(message) if message["role"] == "assistant" else _user(message))
-    return chat
-
-
-def _assistant(message: Message) -> Iterator[dict[str, Any]]:
-    text = "\n".join(block["text"] for block in message["content"] if "text" in block)
-    calls = [
-        {
-            "id": plain_id(call["toolUseId"], _MOST_ID),
-            "type": "function",
-            "function": {"name": plain_name(call["name"]), "arguments": json.dumps(call["input"], ensure_ascii=False)},
-        }
-        for block in message["content"]
-        if "toolUse" in block and (call := block["toolUse"])
-    ]
-    if text or calls:
-        yield {"role": "assistant", "content": text or None, **({"tool_calls": calls} if calls else {})}
-
-
-def _user(message: Message) -> Iterator[dict[str, Any]]:
-    parts: list[dict[str, Any]] = []
-    for block in message["content"]:
-        if "toolResult" in block:
-            result = block["toolResult"]
-            yield {
-                "role": "tool",
-                "tool_call_id": plain_id(result["toolUseId"], _MOST_ID),
-                "content": _result_text(result),
-            }
-            parts += [_part(piece) for piece in result["content"] if "image" in piece]  # type: ignore[arg-type]
-        else:
-            parts.append(_part(block))
-    if parts:
-        only_text = all(part["type"] == "text" for part in parts)
-        yield {"role": "user", "content": "\n".join(part["text"] for part in parts) if only_text else parts}
-
-
-def _result_text(result: ToolResult) -> str:
-    pieces = []
-    for piece in result["content"]:
-        if "text" in piece:
-            pieces.append(piece["text"])
-        elif "json" in piece:
-            pieces.append(json.dumps(piece["json"], ensure_ascii=False))
-        else:
-            pieces.append(f"({next(iter(piece), 'nothing')} follows)" if "image" in piece else "(not shown)")
-    return "\n".join(pieces) or '""'
-
-
-def _part(block: ContentBlock) -> dict[str, Any]:
-    if "text" in block:
-        return {"type": "text", "text": block["text"]}
-    image = block.get("image")
-    data = image.get("source", {}).get("bytes") if isinstance(image, Mapping) else None
-    if image is not None and isinstance(data, bytes):
-        url = f"data:image/{image.get('format', 'png')};base64,{base64.b64encode(data).decode()}"
-        return {"type": "image_url", "image_url": {"url": url}}
-    return {"type": "text", "text": f"({next(iter(block), 'nothing')}, not shown)"}
