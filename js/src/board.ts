@@ -14,6 +14,7 @@ class Board implements BoardSource {
   readonly #client: Client;
   #rows: Rows = NO_ROWS;
   #hint = "";
+  #kept = false;
   #seq = 0;
   #kernel: Kernel = "connected";
   #unanswered = false;
@@ -44,12 +45,20 @@ class Board implements BoardSource {
     const waiting = [...this.#rows.byId.values()].some((row) => phase(row) === "active" || phase(row) === "queued");
     if (!waiting) return "";
     if (this.#kernel === "connecting") return "Waiting for the connection to the notebook's kernel.";
-    if (this.#kernel !== "connected") return "The kernel was stopped or restarted; these runs ended with it.";
+    if (this.#kernel !== "connected") {
+      return this.#kept
+        ? "The kernel was stopped or restarted. Run the cell again: the ledger knows what became of these runs."
+        : "The kernel was stopped or restarted; these runs ended with it.";
+    }
     return this.#unanswered ? "The kernel does not answer yet." : "";
   }
 
   cancel(task: string): void {
     this.#client.ask({ k: "cancel", task });
+  }
+
+  again(task: string): void {
+    this.#client.ask({ k: "again", task });
   }
 
   #message(message: ToPage): void {
@@ -78,6 +87,7 @@ class Board implements BoardSource {
     if (!isObject(snapshot)) return;
     this.#rows = fromRows(version, parseRows(snapshot.rows));
     this.#outdated = snapshot.protocol !== undefined && snapshot.protocol !== VERSION;
+    this.#kept = snapshot.kept === true;
     this.#hint = typeof snapshot.hint === "string" ? snapshot.hint : "";
     for (const view of this.views) view.changed();
   }

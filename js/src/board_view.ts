@@ -1,7 +1,7 @@
 /** The board's face: a row for each task, drawn once a frame and only where something changed that can be seen. */
 
 import { element, everyFrame, setText } from "./dom";
-import { fractionOf, type Phase, phase, type Rows, tally, timing } from "./rows";
+import { fractionOf, type Phase, phase, type Rows, remarks, tally, timing } from "./rows";
 import type { Row } from "./wire";
 
 const MANY = 20;
@@ -14,6 +14,8 @@ export interface BoardSource {
   /** A sentence where something is wrong, else "". */
   fault(): string;
   cancel(task: string): void;
+  /** Start the task once more, as a new one. */
+  again(task: string): void;
 }
 
 interface RowView {
@@ -69,20 +71,24 @@ export function boardView(root: HTMLElement, source: BoardSource, signal: AbortS
 
   const draw = (): void => {
     const rows = source.rows();
+    let atEnd: boolean | null = null;
     for (const id of all ? rows.byId.keys() : dirty) {
       const row = rows.byId.get(id);
       if (!row) continue;
       const known = views.get(id);
-      const view = known ?? rowView((task) => source.cancel(task), on);
+      const view = known ?? rowView(source, on);
       const turned = !known || all || row.status !== view.root.dataset.status;
       if (turned || view.near) view.show(row);
       if (turned) view.root.hidden = !visible(row);
       if (known) continue;
       views.set(id, view);
+      atEnd ??= list.scrollTop + list.clientHeight >= list.scrollHeight - 4;
       list.append(view.root);
       scrolled.observe(view.root);
     }
     drop(rows);
+    // Who looks at the end of the list goes on looking at it.
+    if (atEnd) list.scrollTop = list.scrollHeight;
     dirty = new Set();
     all = false;
     const { queued, active, done, failed } = tally(rows);
@@ -118,27 +124,32 @@ export function boardView(root: HTMLElement, source: BoardSource, signal: AbortS
   return { changed };
 }
 
-function rowView(cancel: (task: string) => void, on: { signal: AbortSignal }): RowView {
+function rowView(source: BoardSource, on: { signal: AbortSignal }): RowView {
   const number = element("span", "bc-number");
   const label = element("span", "bc-label");
   const fill = element("div", "bc-fill");
   const bar = element("div", "bc-bar", { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
   const time = element("span", "bc-time");
-  const stop = element("button", "bc-small", { type: "button" }, "Cancel");
   const message = element("div", "bc-message");
   const more = element("div", "bc-more");
-  const root = element("div", "bc-row", { role: "listitem" }, number, label, bar, time, stop, message, more);
   let known: Row | null = null;
-  stop.addEventListener(
-    "click",
-    () => {
-      if (!known) return;
-      stop.disabled = true;
-      setText(stop, "Cancelling");
-      cancel(known.id);
-    },
-    on,
-  );
+  const button = (words: string, pressed: string, act: (task: string) => void) => {
+    const made = element("button", "bc-small", { type: "button" }, words);
+    made.addEventListener(
+      "click",
+      () => {
+        if (!known) return;
+        made.disabled = true;
+        setText(made, pressed);
+        act(known.id);
+      },
+      on,
+    );
+    return made;
+  };
+  const stop = button("Cancel", "Cancelling", (task) => source.cancel(task));
+  const again = button("Run again", "Starting", (task) => source.again(task));
+  const root = element("div", "bc-row", { role: "listitem" }, number, label, bar, time, stop, again, message, more);
 
   const show = (row: Row): void => {
     const now = phase(row);
@@ -153,15 +164,26 @@ function rowView(cancel: (task: string) => void, on: { signal: AbortSignal }): R
     if (label.title !== name) label.title = name;
     drawBar(bar, fill, row, now);
     setText(time, timing(row));
-    setText(message, now === "active" || now === "queued" ? row.message : "");
+    setText(message, remarks(row));
+    if (message.title !== message.textContent) message.title = message.textContent ?? "";
     message.hidden = message.textContent === "";
     const over = now === "done" || now === "failed";
+    const focused = document.activeElement === stop || document.activeElement === again;
     stop.hidden = over;
-    if (!over && before && before.status !== row.status) {
-      stop.disabled = false;
-      setText(stop, "Cancel");
+    again.hidden = !over || !row.again;
+    if (before && (before.status !== row.status || before.note !== row.note || before.again !== row.again)) {
+      for (const [each, words] of [
+        [stop, "Cancel"],
+        [again, "Run again"],
+      ] as const) {
+        each.disabled = false;
+        setText(each, words);
+      }
     }
+    // A button that goes must not take the keyboard with it.
+    if (focused && !again.hidden && document.activeElement !== again) again.focus();
     stop.setAttribute("aria-label", `Cancel ${name}`);
+    again.setAttribute("aria-label", `Run ${name} again`);
     if (!before || before.text !== row.text || before.error !== row.error || before.logs.length !== row.logs.length) {
       drawMore(more, row);
     }
@@ -173,7 +195,7 @@ function drawBar(bar: HTMLElement, fill: HTMLElement, row: Row, now: Phase): voi
   const fraction = fractionOf(row);
   const name = row.label || row.tool;
   if (bar.getAttribute("aria-label") !== name) bar.setAttribute("aria-label", name);
-  const moving = fraction === null && now === "active";
+  const moving = fraction === null && now === "active" && !row.waits;
   bar.classList.toggle("bc-unknown", moving);
   if (fraction === null) bar.removeAttribute("aria-valuenow");
   else bar.setAttribute("aria-valuenow", String(Math.floor(fraction * 100)));
@@ -193,8 +215,8 @@ function drawMore(more: HTMLElement, row: Row): void {
   }
   if (row.text) {
     const lines = row.text.split("\n").length;
-    if (row.text.length <= 300 && lines <= 6) parts.push(element("div", "bc-result", {}, row.text));
-    else parts.push(fold("bc-result", `Result: ${row.text.slice(0, 120).replaceAll("\n", " ")} …`, row.text));
+    if (row.text.length <= 300 && lines <= 3) parts.push(element("div", "bc-result", {}, row.text));
+    else parts.push(fold("bc-result", `Result: ${row.text.trimStart().split("\n")[0]?.slice(0, 120)} …`, row.text));
   }
   if (row.logs.length > 0) {
     parts.push(fold("bc-logs", `Log (${row.logs.length})`, row.logs.slice(-LOGS_MOST).join("\n")));

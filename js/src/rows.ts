@@ -93,20 +93,39 @@ const STATUS: Record<string, string> = {
   failed: "failed",
   cancelled: "cancelled",
   timed_out: "timed out",
+  lost: "lost",
 };
+
+/** What a row says below its bar: how it stands and, while it is under way, what it reported last. */
+export function remarks(row: Row): string {
+  const under = phase(row) === "active" || phase(row) === "queued";
+  const parts = [row.note, under ? count(row) : "", under ? row.message : ""];
+  return [...new Set(parts.filter((part) => part !== ""))].join(" · ");
+}
+
+/** "7 of 20"; "" where there is nothing to count, or where `timing` says it. */
+function count(row: Row): string {
+  return row.done === null || row.total === null ? "" : `${brief(row.done)} of ${brief(row.total)}`;
+}
+
+/** A number without the digits that nobody reads. */
+function brief(value: number): string {
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+}
 
 /** What stands at the end of a row: how far, and how long still or how long it took. */
 export function timing(row: Row): string {
   const words = STATUS[row.status] ?? row.status;
   if (phase(row) !== "active") {
-    const took = row.status === "queued" ? "" : duration(row.elapsed_s);
+    // Nought is what has not begun.
+    const took = row.status === "queued" ? "" : duration(row.elapsed_s || null);
     return took ? `${words} · ${took}` : words;
   }
   const fraction = fractionOf(row);
   const parts: string[] = [];
   if (fraction !== null) parts.push(`${Math.floor(fraction * 100)} %`);
-  else if (row.done !== null) parts.push(String(row.done));
-  else parts.push(words);
+  else if (row.done !== null) parts.push(brief(row.done));
+  else parts.push(row.waits ? "waiting" : words);
   if (row.eta_s !== null) parts.push(`${duration(row.eta_s)} left`);
   else if (row.elapsed_s !== null) parts.push(duration(row.elapsed_s));
   return parts.join(" · ");

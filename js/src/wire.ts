@@ -33,7 +33,11 @@ export interface Question {
   tool: string;
 }
 
-/** A task, as `backchannel.tasks.Task.snapshot` gives it; times in seconds, null where unknown. */
+/**
+ * A task, as src/backchannel/notebook/reruns.py gives it; times in seconds, null where unknown.
+ * `note` says in a few words what its status does not, `waits` that nothing of it runs here just now, and `again`
+ * that it may be run again.
+ */
 export interface Row {
   id: string;
   number: number;
@@ -49,6 +53,9 @@ export interface Row {
   text: string;
   error: string;
   logs: string[];
+  note: string;
+  waits: boolean;
+  again: boolean;
 }
 
 /** [id, done, total, fraction, eta_s, elapsed_s, message] of a row of which only the progress moved. */
@@ -74,6 +81,7 @@ export type FromPage =
   | { k: "played"; client: string; gen: number; received: number; played: number; underruns: number }
   | { k: "say"; client: string; text: string }
   | { k: "cancel"; client: string; task: string }
+  | { k: "again"; client: string; task: string }
   | { k: "answer"; client: string; question: string; approved: boolean }
   | { k: "ack"; client: string; seq: number; version: number }
   | { k: "ping"; client: string; t: number };
@@ -184,6 +192,9 @@ export function parseRows(values: unknown): Row[] {
       text: textOf(value.text),
       error: textOf(value.error),
       logs: parseTexts(value.logs),
+      note: textOf(value.note),
+      waits: value.waits === true,
+      again: value.again === true,
     };
     return [row];
   });

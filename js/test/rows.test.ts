@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { applyRows, duration, fractionOf, NO_ROWS, tally, timing } from "../src/rows";
+import { applyRows, duration, fractionOf, NO_ROWS, remarks, tally, timing } from "../src/rows";
 import type { Move, Row } from "../src/wire";
 
 const row = (id: string, more: Partial<Row> = {}): Row => ({
@@ -18,6 +18,9 @@ const row = (id: string, more: Partial<Row> = {}): Row => ({
   text: "",
   error: "",
   logs: [],
+  note: "",
+  waits: false,
+  again: false,
   ...more,
 });
 
@@ -88,10 +91,29 @@ test("how far and how long is said in words", () => {
   expect(timing(row("a", { done: 3, elapsed_s: 1.5 }))).toBe("3 · 1.5 s");
   expect(timing(row("a", { status: "failed", elapsed_s: 65 }))).toBe("failed · 1 min 5 s");
   expect(timing(row("a", { status: "queued" }))).toBe("waiting");
+  expect(timing(row("a", { status: "cancelled", elapsed_s: 0 }))).toBe("cancelled");
   expect(timing(row("a", { status: "timed_out", elapsed_s: 600 }))).toBe("timed out · 10 min");
   expect(duration(7800)).toBe("2 h 10 min");
   expect(duration(59.7)).toBe("1 min");
   expect(duration(null)).toBe("");
+});
+
+test("what a row says below its bar names each thing once, and no reports after the end", () => {
+  const moving = { note: "attempt 2 of 3", done: 7, total: 20, message: "epochs, batches 5/10" };
+  expect(remarks(row("a", moving))).toBe("attempt 2 of 3 · 7 of 20 · epochs, batches 5/10");
+  expect(remarks(row("a", { ...moving, message: "attempt 2 of 3", done: null }))).toBe("attempt 2 of 3");
+  expect(remarks(row("a", { done: 0.1 + 0.2, total: 0.75 }))).toBe("0.3 of 0.75");
+  expect(remarks(row("a", { ...moving, status: "failed", note: "3 attempts" }))).toBe("3 attempts");
+  expect(remarks(row("a"))).toBe("");
+});
+
+test("a task that waits says so, and a lost one is one without a result", () => {
+  expect(timing(row("a", { waits: true, elapsed_s: 12 }))).toBe("waiting · 12 s");
+  expect(timing(row("a", { waits: true, fraction: 0.5 }))).toBe("50 %");
+  expect(timing(row("a", { done: 0.1 + 0.2 }))).toBe("0.3");
+  const lost = row("a", { status: "lost", elapsed_s: 65 });
+  expect(timing(lost)).toBe("lost · 1 min 5 s");
+  expect(tally(applyRows(NO_ROWS, 1, [lost], []).next).failed).toBe(1);
 });
 
 test("a fraction outside of nought and one is brought inside", () => {

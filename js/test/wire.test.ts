@@ -21,6 +21,7 @@ test("the page's golden messages have exactly the fields of their types", () => 
     played: ["k", "client", "gen", "received", "played", "underruns"],
     say: ["k", "client", "text"],
     cancel: ["k", "client", "task"],
+    again: ["k", "client", "task"],
     answer: ["k", "client", "question", "approved"],
     ack: ["k", "client", "seq", "version"],
     ping: ["k", "client", "t"],

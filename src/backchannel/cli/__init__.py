@@ -1,4 +1,4 @@
-"""The console command: ``backchannel demo | doctor | models``."""
+"""The console command: ``backchannel demo | doctor | models | tasks``."""
 
 from __future__ import annotations
 
@@ -30,6 +30,26 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what is installed and active, and what to do about the rest")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
 
+    tasks = commands.add_parser(
+        "tasks",
+        help="list the background tasks of a ledger",
+        description="List the tasks of a ledger. In a pipe: a line for each, its fields separated by tabs (number, "
+        "status, progress, seconds, told, task, result).",
+    )
+    tasks.add_argument("ledger", help="the file that the tasks are written to, or s3://BUCKET/KEY")
+    tasks.add_argument("-f", "--follow", action="store_true", help="go on showing what changes, until Ctrl-C")
+    tasks.add_argument(
+        "--json", action="store_true", help="print each task as a line of JSON; with --follow each change"
+    )
+    tasks.add_argument(
+        "--status",
+        action="append",
+        metavar="STATUS",
+        choices=("queued", "running", "done", "failed", "timed_out", "cancelled", "lost"),
+        help="only tasks of this status; may be given several times: queued, running, done, failed, timed_out, "
+        "cancelled, lost",
+    )
+
     commands.add_parser("models", help="list the models, and whether each can be used here")
     return parser
 
@@ -46,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from . import doctor
 
             return doctor.main(options)
+        if options.command == "tasks":
+            from . import tasks
+
+            return tasks.main(options)
         from . import models
 
         return models.main()

@@ -9,10 +9,11 @@ from .board_state import BoardRows
 from .saved_output import SavedOutput
 from .static_html import board_html, board_text
 from .widget import LiveWidget
-from .wire import VERSION, Ack, Cancel, FromPage, Hello, Ping, Pong, Rows, ToPage, Welcome
+from .wire import VERSION, Ack, Again, Cancel, FromPage, Hello, Ping, Pong, Rows, ToPage, Welcome
 
 if TYPE_CHECKING:
     from ..tasks import Task
+    from .reruns import Reruns
     from .results import RichResults
     from .routing import Routing
 
@@ -34,6 +35,9 @@ class Board:
         routing: Brings the widget's messages.
         publish: See `SavedOutput`.
         cancel: Cancels the task with this id.
+        again: Runs the task with this id once more.
+        reruns: Knows what the rows say, and which task may be run again.
+        kept: Whether the tasks are in a ledger.
         changed: Called on the loop when a page needs something.
         clock: Seconds.
         results: Shows the values of tasks that are done; None for not at all.
@@ -47,6 +51,9 @@ class Board:
         routing: Routing,
         publish: Callable[[dict[str, Any], str, bool], None],
         cancel: Callable[[str], object],
+        again: Callable[[str], object],
+        reruns: Reruns,
+        kept: Callable[[], bool],
         changed: Callable[[], None],
         clock: Callable[[], float],
         results: RichResults | None = None,
@@ -54,6 +61,9 @@ class Board:
         self.hint = hint
         self.rows = BoardRows()
         self._cancel = cancel
+        self._again = again
+        self._reruns = reruns
+        self._kept = kept
         self._changed = changed
         self._clock = clock
         self._results = results
@@ -64,7 +74,8 @@ class Board:
 
     def snapshot(self) -> dict[str, Any]:
         """Return all rows, for a page that comes. Any thread."""
-        return {"version": self.rows.version, "protocol": VERSION, "rows": self.rows.rows, "hint": self.hint}
+        state = {"version": self.rows.version, "protocol": VERSION, "rows": self.rows.rows, "hint": self.hint}
+        return {**state, "kept": self._kept()}
 
     def show(self) -> None:
         """Show the board in the cell that runs now."""
@@ -74,7 +85,7 @@ class Board:
 
     def put(self, task: Task) -> None:
         """Show a task, or all of it anew."""
-        self.rows.put(task.snapshot())
+        self.rows.put(self._reruns.row(task))
         self.output.changed()
         if self._results is not None and task.done():
             self._results.put(task)
@@ -82,6 +93,8 @@ class Board:
     def move(self, tasks: Iterable[Task]) -> None:
         """Show how far these tasks are."""
         for task in tasks:
+            if self.rows.remark(task.id) != self._reruns.remark(task):
+                self.rows.put(self._reruns.row(task))
             progress = task.progress
             known = self.rows.move(
                 task.id,
@@ -93,7 +106,7 @@ class Board:
                 progress.message,
             )
             if not known:
-                self.rows.put(task.snapshot())
+                self.rows.put(self._reruns.row(task))
         self.output.changed()
 
     def receive(self, message: FromPage) -> None:
@@ -107,6 +120,8 @@ class Board:
                 self.rows.ack(client, version, now)
             case Cancel(task=task):
                 self._cancel(task)
+            case Again(task=task):
+                self._again(task)
             case Ping(client=client, t=t):
                 self._tell(Pong(client, t))
             case _:

@@ -58,6 +58,9 @@ class BoardRows:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows
+
     @property
     def rows(self) -> list[dict[str, Any]]:
         """All rows, oldest first. Safe to read from any thread; the dicts are never changed, only replaced."""
@@ -78,8 +81,13 @@ class BoardRows:
         """The pages that are not forgotten."""
         return list(self._pages)
 
+    def remark(self, name: str) -> tuple[str, bool] | None:
+        """A row's note, and whether it waits; None if there is no such row."""
+        row = self._rows.get(name)
+        return None if row is None else (row.data.get("note", ""), row.data.get("waits", False))
+
     def put(self, snapshot: Mapping[str, Any]) -> None:
-        """Add a row or replace it by a whole new one (`backchannel.tasks.Task.snapshot`)."""
+        """Add a row or replace it by a whole new one (`backchannel.notebook.reruns.Reruns.row`)."""
         name, old = snapshot["id"], self._rows.get(snapshot["id"])
         if old is not None and old.data == snapshot:
             return

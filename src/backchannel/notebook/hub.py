@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import heapq
 import logging
 import sys
 import threading
@@ -12,12 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..tasks import AsyncTool, AsyncToolManager, Task, default_manager
+from ..errors import InvalidInputError, TaskRefusedError
+from ..tasks import AsyncTool, AsyncToolManager, Task, default_manager, set_default_manager
 from ..tasks.manager import Kind
 from ..tasks.runners import coroutines
+from ..tools.threads import WorkerThreads
 from .board import Board
 from .board_pump import BoardPump
+from .ledger_place import ledger_store
 from .loop_thread import LoopThread
+from .reruns import Reruns
 from .results import RichResults
 from .routing import Routing
 
@@ -30,6 +35,8 @@ _log = logging.getLogger(__name__)
 _CLOSE_S = 3.0
 # Not the voice's loop: an async tool that blocks must not silence it. One for all hubs: tasks outlive them.
 _task_loop = LoopThread("backchannel-tasks")
+# Not the loop: whoever starts a task decides where a coroutine runs, and starting may take a moment.
+_again_threads = WorkerThreads(2, "backchannel-again")
 _KINDS: tuple[Kind, ...] = ("queued", "started", "progressed", "finished", "logged")
 
 
@@ -87,6 +94,7 @@ class Hub:
         self._board_of_tool: dict[str, Board] = {}
         self._board_of_task: dict[str, Board] = {}
         self._home: dict[str, Board] = {}
+        self.reruns = Reruns()
         self._everything: Board | None = None
         self._variable_of_tool: dict[str, str] = {}
         self._unsubscribe: dict[AsyncToolManager, Callable[[], None]] = {}
@@ -101,8 +109,8 @@ class Hub:
     @property
     def tasks(self) -> list[Task]:
         """The tasks of all managers that are followed, oldest first. Any thread."""
-        tasks = [task for manager in list(self._unsubscribe) for task in manager.tasks]
-        return sorted(tasks, key=lambda task: task.created)
+        # Each manager's own order stays: of tasks of an earlier kernel the times are known to a few milliseconds.
+        return list(heapq.merge(*(manager.tasks for manager in list(self._unsubscribe)), key=lambda task: task.created))
 
     def open(self) -> None:
         """Start the loop and the routing."""
@@ -140,14 +148,26 @@ class Hub:
     def declare(self, tool: AsyncTool, cell: str) -> Board:
         """Take a tool that a cell declares, in place of an older one of its name, and return the board of the cell."""
         self.tools[tool.tool_name] = tool
-        self.follow(tool.manager)
         board = self._boards.get(cell)
         if board is None:
-            board = self._boards[cell] = self._new_board(f"Start one with {tool.tool_name}(...), or say it to %talk.")
+            board = self._new_board(f"Start one with {tool.tool_name}(...), or say it to %talk.")
+            # In their order, before the loop may see the board.
+            for task in tool.manager.tasks:
+                if task.restored and task.tool_name == tool.tool_name:
+                    board.rows.put(self.reruns.row(task))
+            self._boards[cell] = board
         self._board_of_tool[tool.tool_name] = board
+        self.know(tool)
         for voice in self.voices:
             voice.offer(tool)
         return board
+
+    def know(self, tool: AsyncTool) -> None:
+        """A tool is there, for the first time or anew: show its runs of earlier kernels, which it may run again."""
+        self.follow(tool.manager)
+        for task in tool.manager.tasks:
+            if task.tool_name == tool.tool_name and task.restored:
+                self.pump.note(task, "queued")
 
     def name_results(self, tool_name: str, variable: str | None) -> None:
         """Put the results of a tool, of runs that start from now on, into a variable of the notebook; None for none."""
@@ -183,7 +203,7 @@ class Hub:
         if self._everything is None:
             board = self._new_board("Declare a tool with %%async_tool and call it.", results=False)
             for task in self.tasks:
-                board.rows.put(task.snapshot())
+                board.rows.put(self.reruns.row(task))
             self._everything = board
             for task in self.tasks:
                 self.pump.note(task, "queued")
@@ -201,7 +221,7 @@ class Hub:
             while len(self._board_of_task) >= 100:
                 self._board_of_task.pop(next(iter(self._board_of_task))).close()
             board = self._new_board("")
-            board.rows.put(task.snapshot())
+            board.rows.put(self.reruns.row(task))
             self._board_of_task[task.id] = board
             self.pump.note(task, "queued")
         return board
@@ -217,6 +237,69 @@ class Hub:
         """Ask a task to stop, by id or number; False if there is none that runs. Any thread."""
         task = self.task(name)
         return task is not None and not task.done() and task.cancel("cancelled by the user")
+
+    def run_again(self, name: str) -> Task:
+        """Run a task again that ended without a result, by id or number; one that was run again gives that run.
+
+        Raises:
+            BackchannelError: If there is no such task, or it cannot be run again; says why.
+        """
+        task = self.task(name)
+        if task is None:
+            raise TaskRefusedError(f"There is no task {name:.60}. %tasks shows all.")
+        try:
+            return self.reruns.run(task)
+        finally:
+            self.pump.note(task, "queued")
+
+    def ask_again(self, name: str) -> None:
+        """The same for a row's button: returns at once, and the row says what came of it. Any thread."""
+        _again_threads.submit(functools.partial(self._run_again, name))
+
+    def _run_again(self, name: str) -> None:
+        task = self.task(name)
+        if task is None or not self.reruns.may(task):
+            return
+        try:
+            self.run_again(name)
+        except Exception:  # noqa: BLE001 - the row says it
+            _log.info("task %s was not run again", name, exc_info=True)
+
+    @property
+    def ledger(self) -> str:
+        """Where the tasks of tools without a manager of their own are kept; "" for nowhere. Any thread."""
+        ledger = default_manager().ledger
+        return "" if ledger is None else ledger.location
+
+    def keep(self, place: str) -> bool:
+        """Keep the tasks of tools without a manager of their own in a ledger, and show those that it has.
+
+        Args:
+            place: A file, a folder, or ``s3://bucket/key``.
+
+        Returns:
+            Whether other tasks are there already, which the ledger does not have.
+
+        Raises:
+            BackchannelError: If it cannot be, or is kept elsewhere already.
+        """
+        store = ledger_store(place)
+        before = default_manager()
+        if before.ledger is not None:
+            if before.ledger.location == store.location:
+                return False
+            raise InvalidInputError(
+                f"this notebook keeps its tasks in {before.ledger.location} already. Restart the kernel to use another "
+                "place"
+            )
+        manager = AsyncToolManager(ledger=store)
+        set_default_manager(manager)
+        self.follow(manager)
+        for name in self._board_of_tool:
+            for task in manager.tasks:
+                if task.tool_name == name:
+                    self.pump.note(task, "queued")
+        return bool(before.tasks)
 
     def publish(self, data: dict[str, Any], display_id: str, update: bool) -> None:
         """Show data in the cell that runs now, or renew the output with this id wherever it is. Any thread."""
@@ -250,7 +333,8 @@ class Hub:
 
     def _place(self, task: Task) -> list[Board]:
         # A run stays where it began, also when its tool moves to another cell meanwhile.
-        home = self._home.get(task.id) or self._board_of_tool.get(task.tool_name)
+        shown = (board for board in self._boards.values() if task.id in board.rows)
+        home = self._home.get(task.id) or next(shown, None) or self._board_of_tool.get(task.tool_name)
         if home is not None and not task.done():
             self._home[task.id] = home
         else:
@@ -265,6 +349,9 @@ class Hub:
             routing=self.routing,
             publish=self.publish,
             cancel=self.cancel,
+            again=self.ask_again,
+            reruns=self.reruns,
+            kept=lambda: bool(self.ledger),
             changed=self.pump.wake,
             clock=self.clock,
             results=RichResults(self.shell) if results else None,

@@ -14,6 +14,7 @@ from ..tools import AgentTool
 from .cell_tool import find_tool
 from .doctor import notices
 from .hub import Hub
+from .ledger_place import LEDGER_VARIABLE
 from .magic_line import MagicLine
 from .tool_line import ToolLine
 from .voice import Voice
@@ -27,6 +28,9 @@ _TALK = MagicLine("%talk")
 _TALK.add_argument("agent", nargs="?")
 _TALK.add_argument("--model")
 _TALK.add_argument("--stop", action="store_true")
+_TASKS = MagicLine("%tasks")
+_TASKS.add_argument("words", nargs="*")
+_TASKS.add_argument("--ledger")
 
 
 def load(shell: Any) -> Hub:
@@ -39,7 +43,19 @@ def load(shell: Any) -> Hub:
     shell.display_formatter.ipython_display_formatter.for_type(Task, magics.show_task)
     shell.events.register("post_run_cell", magics.look_for_tools)
     _loaded[id(shell)] = magics
+    _keep_from_the_start(hub)
     return hub
+
+
+def _keep_from_the_start(hub: Hub) -> None:
+    place = os.environ.get(LEDGER_VARIABLE, "")
+    if not place or hub.ledger:
+        return
+    try:
+        hub.keep(place)
+    except (BackchannelError, OSError) as error:
+        # The notebook must work without.
+        print(f"Note: the tasks of this notebook are not kept in {LEDGER_VARIABLE}={place}: {error}")  # noqa: T201
 
 
 def unload(shell: Any) -> None:
@@ -180,15 +196,33 @@ class BackchannelMagics(Magics):
 
     @line_magic
     def tasks(self, line: str) -> None:
-        """Show all tasks: ``%tasks``. Stop some: ``%tasks cancel 1``, ``%tasks cancel all``."""
-        words = line.split()
-        if not words:
+        """Show all tasks.
+
+        cancel NUMBER ...  stop some, or all: %tasks cancel 1, %tasks cancel all
+        run NUMBER ...     run some once more that ended without a result: %tasks run 3
+        --ledger PLACE     from now on keep the tasks in a file, and show those of earlier kernels that it has. A
+                           folder has a file for each notebook; s3://BUCKET/KEY is a place in S3. The same for all
+                           notebooks from their start: the environment variable BACKCHANNEL_LEDGER
+        """
+        options = _TASKS.read(line)
+        what, *names = options.words or [""]
+        if what not in ("", "cancel", "run") or bool(what) != bool(names) or (what and options.ledger is not None):
+            raise UsageError(
+                "%tasks: say %tasks, %tasks cancel NUMBER, %tasks cancel all, %tasks run NUMBER, or "
+                "%tasks --ledger FILE."
+            )
+        if what == "cancel":
+            self._cancel_tasks(names)
+        elif what == "run":
+            self._run_tasks(names)
+        else:
+            if options.ledger is not None:
+                self._keep(options.ledger)
             self.hub.board_of_everything().show()
-            return
-        if words[0] != "cancel" or len(words) < 2:
-            raise UsageError("%tasks: say %tasks, %tasks cancel NUMBER, or %tasks cancel all.")
+
+    def _cancel_tasks(self, names: list[str]) -> None:
         running = [task for task in self.hub.tasks if not task.done()]
-        chosen = [str(task.number) for task in running] if words[1:] == ["all"] else words[1:]
+        chosen = [str(task.number) for task in running] if names == ["all"] else names
         unknown = [name for name in chosen if self.hub.task(name) is None]
         if unknown:
             raise UsageError(f"%tasks cancel: there is no task {', '.join(unknown)}. %tasks shows all.")
@@ -197,6 +231,22 @@ class BackchannelMagics(Magics):
             print(f"Task {name} was asked to stop." if asked else f"Task {name} has ended already.")  # noqa: T201
         if not chosen:
             print("No tasks are running.")  # noqa: T201
+
+    def _run_tasks(self, names: list[str]) -> None:
+        for name in names:
+            try:
+                again = self.hub.run_again(name)
+            except (BackchannelError, ValueError, TypeError, ImportError) as error:
+                raise UsageError(f"%tasks run: {error}") from None
+            print(f"Task {name} runs again as task {again.number}.")  # noqa: T201
+
+    def _keep(self, place: str) -> None:
+        try:
+            others = self.hub.keep(place)
+        except (BackchannelError, OSError) as error:
+            raise UsageError(f"%tasks --ledger: {error}") from None
+        if others:
+            print("Note: the tasks that were started before are not in the ledger.")  # noqa: T201
 
     def show_task(self, task: Task) -> None:
         """Display a task: its row, or where its row is."""
@@ -212,7 +262,7 @@ class BackchannelMagics(Magics):
         for tool in self._defined():
             if self._seen.get(tool.tool_name) is not tool and isinstance(tool, AsyncTool):
                 self._seen[tool.tool_name] = tool
-                self.hub.follow(tool.manager)
+                self.hub.know(tool)
                 for voice in self.hub.voices:
                     voice.offer(tool)
 

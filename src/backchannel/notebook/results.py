@@ -6,6 +6,7 @@ import functools
 import logging
 import uuid
 from collections import OrderedDict
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..tools.threads import WorkerThreads
@@ -38,8 +39,13 @@ def rich_form(shell: Any, value: object, limit: int) -> tuple[dict[str, Any], di
     return (data, metadata) if size <= limit else None
 
 
+def _heading(name: str) -> dict[str, Any]:
+    style = "margin-top:6px;opacity:0.8;overflow-wrap:anywhere"
+    return {"text/plain": f"{name}:", "text/html": f'<div style="{style}">{escape(name)}</div>'}
+
+
 class RichResults:
-    """The rich results of one board, each an output of its own in the board's cell.
+    """The rich results of one board, each an output of its own in the board's cell, below the name of its run.
 
     Args:
         shell: IPython's shell.
@@ -66,16 +72,18 @@ class RichResults:
 
     def put(self, task: Task) -> None:
         """Show the value of a task that is done, once, soon. Any thread."""
-        if self._parent is None or task.status != "done" or task.id in self._seen:
+        # Of a task of an earlier kernel there is no more than its text.
+        if self._parent is None or task.restored or task.status != "done" or task.id in self._seen:
             return
         self._seen[task.id] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        _threads.submit(functools.partial(self._publish, task.value, self._parent, self._displays))
+        name = f"Task {task.number}, {task.label}"
+        _threads.submit(functools.partial(self._publish, name, task.value, self._parent, self._displays))
 
-    def _publish(self, value: object, parent: Any, displays: list[str]) -> None:
+    def _publish(self, name: str, value: object, parent: Any, displays: list[str]) -> None:
         publisher = self._shell.display_pub
-        take, give_back = (getattr(publisher, name, None) for name in ("set_thread_parent", "reset_thread_parent"))
+        take, give_back = (getattr(publisher, each, None) for each in ("set_thread_parent", "reset_thread_parent"))
         if take is None or give_back is None:
             return  # an older kernel would show it in another cell
         try:
@@ -87,7 +95,9 @@ class RichResults:
                 displays.append(uuid.uuid4().hex)
             token = take(parent)
             try:
-                publisher.publish(data=form[0], metadata=form[1], transient={"display_id": displays[-1]}, update=full)
+                for part, (data, metadata) in (("-name", (_heading(name), {})), ("", form)):
+                    display = {"display_id": displays[-1] + part}
+                    publisher.publish(data=data, metadata=metadata, transient=display, update=full)
             finally:
                 give_back(token)
         except Exception:  # noqa: BLE001 - formatters are anybody's code

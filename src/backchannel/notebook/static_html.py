@@ -85,29 +85,39 @@ def transcript_html(
 
 
 def _row_text(row: Mapping[str, Any]) -> str:
-    parts = [f"Task {row['number']}: {_bounded(row['label'])}", _WORDS.get(row["status"], str(row["status"]))]
+    parts = [f"Task {row['number']}: {_bounded(row['label'])}", _status(row)]
     fraction = row["fraction"]
     if fraction is not None:
         filled = round(_BAR * _share(fraction))
         parts.append(f"[{'#' * filled}{'.' * (_BAR - filled)}] {_percent(fraction)}")
-    parts += [part for part in (_counts(row), _bounded(row["message"]), _times(row)) if part]
+    parts += [part for part in (*_remarks(row), _times(row)) if part]
     end = _bounded(row["error"] or row["text"])
     return ", ".join(parts) + (f": {end}" if end else "")
 
 
 def _row_html(row: Mapping[str, Any]) -> str:
-    fraction, counts, message = row["fraction"], _counts(row), _bounded(row["message"])
+    fraction = row["fraction"]
     bar = ""
     if fraction is not None:
         percent = _percent(fraction)
         bar = f'<progress value="{_share(fraction):.3f}" max="1">{percent}</progress> {percent} '
-    said = " ".join(part for part in (_WORDS.get(row["status"], str(row["status"])), counts, message) if part)
+    said = ", ".join((_status(row), *_remarks(row)))
     if row["error"]:
         end = f"<strong>Error:</strong> <span {_PRE}>{escape(_bounded(row['error']))}</span>"
     else:
         end = f"<span {_PRE}>{escape(_bounded(row['text']))}</span>"
     cells = (str(row["number"]), escape(_bounded(row["label"])), bar + escape(said), escape(_times(row)), end)
     return "<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    return "waiting" if row.get("waits") else _WORDS.get(row["status"], str(row["status"]))
+
+
+def _remarks(row: Mapping[str, Any]) -> list[str]:
+    """Return how a task stands, and what it reported last; each thing once."""
+    found = (_bounded(row.get("note") or ""), _counts(row), _bounded(row["message"]))
+    return list(dict.fromkeys(part for part in found if part))
 
 
 def _empty(hint: str) -> str:
@@ -130,7 +140,8 @@ def _counts(row: Mapping[str, Any]) -> str:
 
 
 def _times(row: Mapping[str, Any]) -> str:
-    elapsed, eta = duration(row["elapsed_s"]), duration(row["eta_s"])
+    # Nought is what has not begun.
+    elapsed, eta = duration(row["elapsed_s"] or None), duration(row["eta_s"])
     if row["status"] == "running" and eta:
         return f"{elapsed}, {eta} left" if elapsed else f"{eta} left"
     return elapsed

@@ -11,6 +11,7 @@ Page to kernel. ``client`` is the page's own id (one per page and widget, kept o
     Played    how far playback is; answers Audio (credit) and says what was heard
     Say       typed text
     Cancel    cancel the task with this id
+    Again     run the task with this id once more, as a new one
     Answer    whether the call that asked the question with this id may run
     Ack       control operations up to ``seq``, and row versions up to ``version``, have arrived
     Ping      are you there; answered by Pong
@@ -41,6 +42,7 @@ __all__ = [
     "VERSION",
     "VIEW_MIMETYPE",
     "Ack",
+    "Again",
     "Answer",
     "Audio",
     "Cancel",
@@ -133,6 +135,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    k: ClassVar[str] = "again"
+    client: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     k: ClassVar[str] = "answer"
     client: str
@@ -202,7 +211,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """``rows`` are whole rows (see `backchannel.tasks.Task.snapshot`), new ones first seen in this order.
+    """``rows`` are whole rows (see `backchannel.notebook.reruns.Reruns.row`), new ones first seen in this order.
 
     ``moves`` are rows of which only the progress moved:
     [id, done, total, fraction, eta_s, elapsed_s, message], the numbers None where unknown.
@@ -222,7 +231,7 @@ class Pong:
     t: float
 
 
-FromPage: TypeAlias = Hello | Claim | Release | Mic | Played | Say | Cancel | Answer | Ack | Ping
+FromPage: TypeAlias = Hello | Claim | Release | Mic | Played | Say | Cancel | Again | Answer | Ack | Ping
 ToPage: TypeAlias = Welcome | Ops | Audio | Heard | Rows | Pong
 
 _FROM_PAGE: dict[str, type[FromPage]] = {kind.k: kind for kind in typing.get_args(FromPage)}

@@ -47,6 +47,7 @@ class FakeBoard:
 
     def __init__(self) -> None:
         self.rows = BoardRows()
+        self._reruns = SimpleNamespace(remark=lambda task: ("", False), row=Task.snapshot)
         self.sent: list[tuple[float, int]] = []
         self.output = SimpleNamespace(changed=lambda: None)
 

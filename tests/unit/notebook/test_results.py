@@ -33,6 +33,7 @@ class Shell:
         self.display_pub = self
         self.cell = "cell-1"
         self.published: list[dict[str, Any]] = []
+        self.names: list[dict[str, Any]] = []
         self.came = threading.Semaphore(0)
         self._parent: contextvars.ContextVar[Any] = contextvars.ContextVar("parent")
 
@@ -46,7 +47,11 @@ class Shell:
         self._parent.reset(token)
 
     def publish(self, **what: Any) -> None:
-        self.published.append({**what, "cell": self._parent.get(None)})
+        entry = {**what, "cell": self._parent.get(None)}
+        if what["transient"]["display_id"].endswith("-name"):
+            self.names.append(entry)
+            return
+        self.published.append(entry)
         self.came.release()
 
 
@@ -75,6 +80,20 @@ def test_a_value_with_a_form_of_its_own_is_shown_in_the_cell_of_its_board(shell:
     assert (first["cell"], first["update"]) == ("cell-1", False)
     assert second["data"]["text/html"] == "<b>second</b>"
     assert first["transient"] != second["transient"]
+
+
+def test_above_a_result_stands_which_run_it_is_of_as_text(shell: Shell) -> None:
+    results = RichResults(shell)
+    results.show()
+    with AsyncToolManager() as manager:
+        task = manager.start("work", Table, {}, label="work on <b>sales</b>")
+    results.put(task)
+    assert shell.came.acquire(timeout=PATIENCE_S)
+    (name,), (result,) = shell.names, shell.published
+    assert name["data"]["text/plain"] == "Task 1, work on <b>sales</b>:"
+    assert "work on &lt;b&gt;sales&lt;/b&gt;" in name["data"]["text/html"]
+    assert (name["cell"], name["update"]) == (result["cell"], result["update"])
+    assert name["transient"]["display_id"] == result["transient"]["display_id"] + "-name"
 
 
 def test_after_many_the_newest_takes_the_place_of_the_last(shell: Shell) -> None:
@@ -117,7 +136,7 @@ def test_an_older_kernel_shows_nothing_in_another_cell(shell: Shell, monkeypatch
     monkeypatch.delattr(Shell, "set_thread_parent")
     results = RichResults(shell)
     results.show()
-    results._publish(Table(), "cell-1", [])
+    results._publish("work", Table(), "cell-1", [])
     assert shell.published == []
 
 
@@ -128,6 +147,6 @@ def test_a_publisher_that_fails_ends_nothing(
         raise OSError("closed")
 
     monkeypatch.setattr(shell, "publish", fail)
-    RichResults(shell)._publish(Table(), "cell-1", [])
+    RichResults(shell)._publish("work", Table(), "cell-1", [])
     assert "a result was not shown" in caplog.text
     assert shell._parent.get(None) is None

@@ -55,6 +55,22 @@ def test_a_row_without_a_total_has_no_bar() -> None:
     assert board_text([moved]) == "Task 1: research solar power, running, 7, epochs, 6.7 s"
 
 
+def test_a_note_stands_before_what_a_task_reports_and_each_thing_once() -> None:
+    tried = row(note="attempt 2 of 3", message="attempt 2 of 3", fraction=None, done=None, eta_s=None)
+    assert board_text([tried]) == "Task 1: research solar power, running, attempt 2 of 3, 6.7 s"
+    outside = row(note="waits for its result from elsewhere", waits=True, fraction=None, done=None, message="")
+    assert "waiting, waits for its result from elsewhere" in Tags(board_html([outside])).text
+
+
+def test_a_lost_row_says_so_and_what_it_was_run_again_as_and_has_no_button() -> None:
+    lost = row(status="lost", note="run again as task 4", error="It was lost.", fraction=None, again=True, eta_s=None)
+    html = Tags(board_html([lost]))
+    for part in ("lost", "run again as task 4", "It was lost."):
+        assert part in html.text
+    assert "button" not in html.names
+    assert board_text([lost]).startswith("Task 1: research solar power, lost, run again as task 4")
+
+
 def test_a_finished_row_shows_its_result_and_a_failed_one_its_error() -> None:
     done = row(status="done", fraction=1.0, text="the error fell to 4 %", eta_s=None)
     failed = row(status="failed", error="ValueError: no such dataset", eta_s=None)

@@ -1,0 +1,84 @@
+"""Reruns: tasks that ended without a result and are run again, each once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ..tasks.again import hindrance
+from ..tools.text import error_text
+from .notes import note_of, waits
+
+if TYPE_CHECKING:
+    from ..tasks import Task
+
+__all__ = ["Reruns"]
+
+_FAULTS = 1000
+
+
+class Reruns:
+    """Says which tasks may be run again, and runs them. From any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: dict[str, tuple[str, int]] = {}
+
+    def row(self, task: Task) -> dict[str, Any]:
+        """Return the row of a task: its snapshot, and what the board says besides."""
+        note, waiting = self.remark(task)
+        return {**task.snapshot(), "note": note, "waits": waiting, "again": self.may(task)}
+
+    def remark(self, task: Task) -> tuple[str, bool]:
+        """Return the row's note, and whether nothing of the task runs just now."""
+        parts = (self._note(task), note_of(task))
+        return ", ".join(part for part in parts if part), waits(task)
+
+    def run(self, task: Task) -> Task:
+        """Run a task again; one that was run again before gives that run.
+
+        Raises:
+            BackchannelError: If it cannot be run again; says why.
+        """
+        with self._lock:
+            again = self.again(task)
+            if again is not None:
+                return again
+            try:
+                again = task.run_again()
+            except Exception as error:
+                # The count makes each refusal a change of the row, on which the button comes back.
+                tries = self._faults.pop(task.id, ("", 0))[1] + 1
+                if len(self._faults) >= _FAULTS:
+                    self._faults.pop(next(iter(self._faults)))
+                self._faults[task.id] = (error_text(error, 300), tries)
+                raise
+            self._faults.pop(task.id, None)
+            return again
+
+    def again(self, task: Task) -> Task | None:
+        """Return the run that a task was run again as, if it is still known."""
+        again = None if task.again is None else task.manager.task(task.again)
+        return None if again is task else again
+
+    def may(self, task: Task) -> bool:
+        """Whether a task ended without a result, was not run again, and can be."""
+        if not task.done() or task.status == "done" or task.again is not None:
+            return False
+        return hindrance(task, task.manager.tool(task.tool_name)) is None
+
+    def _note(self, task: Task) -> str:
+        if task.again is None and not task.restored and not self._faults:
+            return ""
+        if task.again is not None:
+            again = self.again(task)
+            return "run again" if again is None else f"run again as task {again.number}"
+        if task.id in self._faults:
+            fault, tries = self._faults[task.id]
+            return fault if tries == 1 else f"tried {tries} times: {fault}"
+        if not task.restored:
+            return ""
+        if task.status == "lost":
+            unknown = task.manager.tool(task.tool_name) is None
+            return f"declare {task.tool_name} to run it again" if unknown else ""
+        return "from an earlier kernel" if task.status in ("done", "running", "queued") else ""
