@@ -53,6 +53,10 @@ class Board implements BoardSource {
     return this.#unanswered ? "The kernel does not answer yet." : "";
   }
 
+  alive(): boolean {
+    return this.#kernel === "connected" || this.#kernel === "connecting";
+  }
+
   cancel(task: string): void {
     this.#client.ask({ k: "cancel", task });
   }

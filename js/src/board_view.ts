@@ -7,12 +7,16 @@ import type { Row } from "./wire";
 const MANY = 20;
 const TEXT_MOST = 20_000;
 const LOGS_MOST = 500;
+/** How long a button shows that it was pressed where nothing comes of it; pressing it twice does no harm. */
+const PRESSED_MS = 5000;
 
 export interface BoardSource {
   rows(): Rows;
   hint(): string;
   /** A sentence where something is wrong, else "". */
   fault(): string;
+  /** Whether there is a kernel that could do something. */
+  alive(): boolean;
   cancel(task: string): void;
   /** Start the task once more, as a new one. */
   again(task: string): void;
@@ -87,11 +91,11 @@ export function boardView(root: HTMLElement, source: BoardSource, signal: AbortS
       scrolled.observe(view.root);
     }
     drop(rows);
-    // Who looks at the end of the list goes on looking at it.
-    if (atEnd) list.scrollTop = list.scrollHeight;
     dirty = new Set();
     all = false;
     const { queued, active, done, failed } = tally(rows);
+    // Who looks at the end of the list goes on looking at it; what waits is no news.
+    if (atEnd && queued === 0) list.scrollTop = list.scrollHeight;
     const parts = [`${active} running`, `${done} done`];
     if (queued) parts.splice(1, 0, `${queued} waiting`);
     if (failed) parts.push(`${failed} ended without a result`);
@@ -135,20 +139,28 @@ function rowView(source: BoardSource, on: { signal: AbortSignal }): RowView {
   let known: Row | null = null;
   const button = (words: string, pressed: string, act: (task: string) => void) => {
     const made = element("button", "bc-small", { type: "button" }, words);
+    let waiting = 0;
+    const release = () => {
+      clearTimeout(waiting);
+      made.disabled = false;
+      setText(made, words);
+    };
     made.addEventListener(
       "click",
       () => {
         if (!known) return;
         made.disabled = true;
         setText(made, pressed);
+        waiting = window.setTimeout(release, PRESSED_MS);
         act(known.id);
       },
       on,
     );
-    return made;
+    on.signal.addEventListener("abort", () => clearTimeout(waiting));
+    return { made, release };
   };
-  const stop = button("Cancel", "Cancelling", (task) => source.cancel(task));
-  const again = button("Run again", "Starting", (task) => source.again(task));
+  const { made: stop, release: releaseStop } = button("Cancel", "Cancelling", (task) => source.cancel(task));
+  const { made: again, release: releaseAgain } = button("Run again", "Starting", (task) => source.again(task));
   const root = element("div", "bc-row", { role: "listitem" }, number, label, bar, time, stop, again, message, more);
 
   const show = (row: Row): void => {
@@ -169,16 +181,12 @@ function rowView(source: BoardSource, on: { signal: AbortSignal }): RowView {
     message.hidden = message.textContent === "";
     const over = now === "done" || now === "failed";
     const focused = document.activeElement === stop || document.activeElement === again;
-    stop.hidden = over;
-    again.hidden = !over || !row.again;
+    const alive = source.alive();
+    stop.hidden = over || !alive;
+    again.hidden = !over || !row.again || !alive;
     if (before && (before.status !== row.status || before.note !== row.note || before.again !== row.again)) {
-      for (const [each, words] of [
-        [stop, "Cancel"],
-        [again, "Run again"],
-      ] as const) {
-        each.disabled = false;
-        setText(each, words);
-      }
+      releaseStop();
+      releaseAgain();
     }
     // A button that goes must not take the keyboard with it.
     if (focused && !again.hidden && document.activeElement !== again) again.focus();

@@ -81,4 +81,4 @@ class Reruns:
         if task.status == "lost":
             unknown = task.manager.tool(task.tool_name) is None
             return f"declare {task.tool_name} to run it again" if unknown else ""
-        return "from an earlier kernel" if task.status in ("done", "running", "queued") else ""
+        return "" if task.done() else "from an earlier kernel"
