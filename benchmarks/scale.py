@@ -14,6 +14,8 @@ KINDS = (
     ("run it, to its end", "run_us", "µs"),
     ("cancel it while it waits", "cancel_us", "µs"),
     ("run it, and tell its result to an agent", "tell_us", "µs"),
+    ("queue it, with a ledger", "ledger_us", "µs"),
+    ("take it up from the ledger after a crash", "restart_us", "µs"),
     ("memory while it waits", "bytes", "bytes"),
 )
 

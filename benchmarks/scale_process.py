@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import shutil
+import tempfile
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from backchannel import AsyncToolManager
@@ -22,8 +25,8 @@ WORKERS = 4
 class _Queue:
     """A manager whose workers are held at a gate, so that all further tasks wait."""
 
-    def __init__(self) -> None:
-        self.manager = AsyncToolManager(max_workers=WORKERS)
+    def __init__(self, ledger: Path | None = None) -> None:
+        self.manager = AsyncToolManager(max_workers=WORKERS, ledger=ledger)
         self._gate = threading.Event()
         for number in range(WORKERS):
             self.manager.submit("research", self._research, topic=number)
@@ -61,6 +64,7 @@ def measure(tasks: int) -> dict[str, float]:
         "cancel_us": _times(tasks, lambda queue: queue.fill(tasks), lambda queue: queue.cancel()),
         "tell_us": _telling(tasks),
         "bytes": _bytes(tasks),
+        **_with_ledger(tasks),
     }
 
 
@@ -99,6 +103,30 @@ def _telling(tasks: int) -> float:
     if not complete or told != tasks + WORKERS:
         raise RuntimeError(f"{told} of {tasks + WORKERS} results were told")
     return elapsed / tasks * 1e6
+
+
+def _with_ledger(tasks: int) -> dict[str, float]:
+    """Return the microseconds a task to queue it with a ledger, and to take it up again after a crash."""
+    with tempfile.TemporaryDirectory() as folder:
+        written, found = Path(folder, "tasks.jsonl"), Path(folder, "found.jsonl")
+        queue = _Queue(written)
+        gc.collect()
+        began = time.perf_counter()
+        queue.fill(tasks)
+        queued = time.perf_counter() - began
+        # What a crash at this moment would leave.
+        shutil.copyfile(written, found)
+        gc.collect()
+        began = time.perf_counter()
+        again = AsyncToolManager(ledger=found)
+        taken_up = time.perf_counter() - began
+        known = {task.status for task in again.tasks}
+        again.shutdown()
+        queue.cancel()
+        queue.manager.shutdown()
+    if known != {"lost"}:
+        raise RuntimeError(f"after a crash the tasks are {known}")
+    return {"ledger_us": queued / tasks * 1e6, "restart_us": taken_up / tasks * 1e6}
 
 
 def _bytes(tasks: int) -> float:

@@ -1,12 +1,14 @@
-"""Submit: from the call of a background tool to its acknowledgement."""
+"""Submit: from the call of a background tool to its acknowledgement, also where a ledger is kept."""
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
@@ -32,18 +34,35 @@ class Submit:
         return [
             self._figure("submit to acknowledgement, workers idle", runs, busy=False),
             self._figure("submit to acknowledgement, workers busy", runs, busy=True),
+            self._ledger(runs),
         ]
 
     def _figure(self, what: str, runs: int, *, busy: bool) -> Figure:
-        ours: list[float] = []
-        peer: list[float] = []
-        for run in range(runs + 1):
-            kinds = (_ours, _peer) if run % 2 else (_peer, _ours)
-            values = {kind: kind(self.calls, busy) for kind in kinds}
-            if run:  # the first one warms up
-                ours.append(values[_ours])
-                peer.append(values[_peer])
+        ours, peer = self._alternate(runs, lambda: _ours(self.calls, busy), lambda: _peer(self.calls, busy))
         return Figure(what, "µs", ours, peer, PEER, Target(1.5, ratio=True))
+
+    def _ledger(self, runs: int) -> Figure:
+        """With a file in which each task is written down before it is acknowledged, beside the same without."""
+
+        def kept() -> float:
+            with tempfile.TemporaryDirectory() as folder:
+                return _ours(self.calls, True, Path(folder, "tasks.jsonl"))
+
+        ours, peer = self._alternate(runs, kept, lambda: _ours(self.calls, True))
+        what = "submit to acknowledgement with a ledger, workers busy"
+        return Figure(what, "µs", ours, peer, "without a ledger", Target(500.0))
+
+    def _alternate(
+        self, runs: int, ours: Callable[[], float], peer: Callable[[], float]
+    ) -> tuple[list[float], list[float]]:
+        """Measure both by turns; return what was found for each."""
+        found: dict[Callable[[], float], list[float]] = {ours: [], peer: []}
+        for run in range(runs + 1):
+            for measure in (ours, peer) if run % 2 else (peer, ours):
+                value = measure()
+                if run:  # the first one warms up
+                    found[measure].append(value)
+        return found[ours], found[peer]
 
 
 def _function(gate: threading.Event) -> Callable[..., str]:
@@ -55,10 +74,10 @@ def _function(gate: threading.Event) -> Callable[..., str]:
     return research
 
 
-def _ours(calls: int, busy: bool) -> float:
+def _ours(calls: int, busy: bool, ledger: Path | None = None) -> float:
     """Return the median of microseconds of a call and its acknowledgement."""
     gate = threading.Event()
-    manager = AsyncToolManager(max_workers=WORKERS)
+    manager = AsyncToolManager(max_workers=WORKERS, ledger=ledger)
     research = async_tool(manager)(_function(gate))
     told: list[tuple[Task, str]] = []
 
