@@ -162,8 +162,10 @@ class Admission(Generic[T]):
 
     def refuses(self, ticket: Ticket[T], *, held: bool = False, instead_of: Collection[Ticket[T]] = ()) -> bool:
         """Whether a new ticket would have to wait, and too many wait already; ``instead_of`` are to leave before."""
+        if self.max_queued is None:
+            return False
         queued = self.queued - sum(other.place in ("held", "waiting") for other in instead_of)
-        if self.max_queued is None or queued < self.max_queued:
+        if queued < self.max_queued:
             return False
         if held:
             return True
@@ -250,9 +252,13 @@ class Admission(Generic[T]):
 
     def _line(self, ticket: Ticket[T]) -> tuple[_Pool[T], _Line[T]]:
         """Return where the ticket belongs; its limits hold from now on."""
-        pool = self._pools.setdefault(ticket.pool, _Pool())
+        pool, name = self._pools.get(ticket.pool), _line_of(ticket)
+        if pool is None:
+            pool = self._pools[ticket.pool] = _Pool()
         pool.limit = ticket.pool_limit
-        line = pool.lines.setdefault(_line_of(ticket), _Line())
+        line = pool.lines.get(name)
+        if line is None:
+            line = pool.lines[name] = _Line()
         line.limit = ticket.tool_limit
         return pool, line
 

@@ -85,7 +85,7 @@ class Launcher(Engine):
         with self.lock:
             if self._closed:
                 raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")
-            twins = self.store.same_as(key)
+            twins = [] if key is None else self.store.same_as(key)
             ours = [twin for twin in twins if owner is None or twin.owner is None or twin.owner is owner]
             if twins and (twin := self._duplicate(tool_name, options, twins, ours, owner)) is not None:
                 return twin, True
@@ -112,7 +112,7 @@ class Launcher(Engine):
             job.home = here() if here is not None else None
             if references:
                 job.prepare = _filling(arguments, references, check, injected)
-            leaving = [twin.job.ticket for twin in replaced if twin.job is not None]
+            leaving = [twin.job.ticket for twin in replaced if twin.job is not None] if replaced else []
             refused = self.admission.refuses(job.ticket, held=bool(needed), instead_of=leaving)
             if not refused:
                 for twin in replaced:
