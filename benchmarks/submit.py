@@ -28,8 +28,8 @@ WORKERS = 4
 class Submit:
     """The same function and arguments, ``calls`` times: while workers are idle, and while all of them are busy.
 
-    The pool only queues the call. Ours also makes a task of it, which has a number, a place among the others by priority
-    and limits, progress, a log, an end that is told, and an acknowledgement in words.
+    The pool only queues the call. Ours also makes a task of it, which has a number, a place among the others by
+    priority and limits, progress, a log, an end that is told, and an acknowledgement in words.
     """
 
     calls: int = 1000
