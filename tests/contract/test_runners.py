@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -618,11 +619,54 @@ def test_a_coroutine_whose_loop_ends_is_cancelled() -> None:
         return [manager.start("forever", forever, {}) for _ in range(3)]
 
     tasks = asyncio.run(start())
-    for task in tasks[:1]:
-        with pytest.raises(TaskCancelledError, match="its event loop was stopped"):
+    for task in tasks:
+        with pytest.raises(TaskCancelledError, match=r"event loop.* was stopped"):
             task.result(WAIT)
-    manager.shutdown(cancel=True)
-    assert [task.status for task in tasks] == ["cancelled"] * 3
+    assert [task.started is None for task in tasks] == [False, True, True]
+    assert (manager.pending_count, manager.admission.running, manager.admission.queued) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("options", [{"max_coroutines": 3}, {"max_running": 3}, {}])
+def test_no_coroutine_is_left_behind_by_a_loop_that_ends(options: dict[str, Any]) -> None:
+    manager = AsyncToolManager(**options)
+
+    async def forever(swallow: bool) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not swallow:
+                raise
+
+    async def start() -> list[Task]:
+        tasks = [manager.start("forever", forever, {"swallow": number % 2 == 0}) for number in range(20)]
+        await asyncio.sleep(0)
+        return tasks
+
+    tasks = asyncio.run(start())
+    manager.shutdown()
+    assert all(task.done() for task in tasks)
+    gc.collect()
+
+
+def test_a_coroutine_that_somebody_cancels_leaves_the_loop_to_the_others() -> None:
+    manager = AsyncToolManager(max_coroutines=1)
+    carriers: list[Any] = []
+
+    async def body() -> int:
+        carriers.append(asyncio.current_task())
+        if len(carriers) == 1:
+            await asyncio.Event().wait()
+        return 4
+
+    async def start() -> None:
+        first, second = (manager.start("body", body, {}) for _ in range(2))
+        while not carriers:
+            await asyncio.sleep(0)
+        carriers[0].cancel()
+        assert await second == 4
+        assert first.status == "cancelled"
+
+    asyncio.run(start())
 
 
 def test_a_sync_function_that_returns_a_coroutine_is_run_to_its_end() -> None:

@@ -578,7 +578,7 @@ class Task:
         return f"Task {self.number}, {self.label}, {what.removesuffix('.')}."
 
     def _ending(self) -> str:
-        reason = self.life.reason
+        reason = self.life.reason.removesuffix(".")
         if self.life.state == "timed_out":
             return reason
         if self.life.state == "lost":

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import threading
+import weakref
 from collections import deque
 
 from ...errors import TaskRefusedError
@@ -20,6 +21,8 @@ __all__ = ["CoroutineRunner", "background_loop", "set_default_loop"]
 _lock = threading.RLock()
 _default_loop: asyncio.AbstractEventLoop | None = None
 _own_loop: asyncio.AbstractEventLoop | None = None
+_ending: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+"""Loops that cancel all that they carry, as `asyncio.run` does at its end: what begins there now is never finished."""
 
 
 def set_default_loop(loop: asyncio.AbstractEventLoop | None) -> None:
@@ -29,14 +32,15 @@ def set_default_loop(loop: asyncio.AbstractEventLoop | None) -> None:
 
 
 class _Place:
-    """Where a job is: its loop, its asyncio task once there is one, and whether it still counts."""
+    """Where a job is: its loop, its asyncio task once there is one, whether it still counts, whether we ended it."""
 
-    __slots__ = ("counts", "loop", "task")
+    __slots__ = ("counts", "loop", "stopped", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.task: asyncio.Task[None] | None = None
         self.counts = False
+        self.stopped = False
 
 
 class CoroutineRunner:
@@ -70,6 +74,7 @@ class CoroutineRunner:
 
     def stop(self, job: Job) -> None:
         place: _Place = job.place
+        place.stopped = True
         self._release(place)
         if place.task is not None:
             if _is_running_here(place.loop):
@@ -88,6 +93,9 @@ class CoroutineRunner:
 
     def _launch(self, job: Job) -> None:
         place: _Place = job.place
+        if place.loop in _ending:
+            self._release(place)
+            raise TaskRefusedError("The event loop for the task was stopped.")
         if _is_running_here(place.loop):
             self._create(job)
             return
@@ -108,22 +116,25 @@ class CoroutineRunner:
         self._asyncio_tasks.discard(task)
         if task.cancelled():
             # Cancelled before its first step, as a closing loop does: the body has told nothing.
+            _note_ending(job.place, task)
             job.raised(asyncio.CancelledError(), stopped=True)
             self._release(job.place)
 
     async def _run(self, job: Job) -> None:
         place: _Place = job.place
-        place.task = asyncio.current_task()
+        place.task = task = asyncio.current_task()
         try:
             if not job.begin():
                 return
             try:
                 value = await job.coroutine()
             except (asyncio.CancelledError, GeneratorExit) as error:
+                _note_ending(place, task)
                 job.raised(error, stopped=True)
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this task and not the loop
                 job.raised(error)
             else:
+                _note_ending(place, task)
                 job.returned(value)
         finally:
             self._release(place)
@@ -145,6 +156,16 @@ class CoroutineRunner:
                 self._launch(following)
             except TaskRefusedError as error:
                 following.raised(error, stopped=True)
+
+
+def _note_ending(place: _Place, task: asyncio.Task[None] | None) -> None:
+    """Find out whether the job's loop comes to its end. To be asked before another job gets the place."""
+    loop = place.loop
+    if task is None or place.stopped or not task.cancelling() or loop in (_own_loop, _default_loop):
+        return
+    if loop not in _ending and all(other.cancelling() for other in asyncio.all_tasks(loop)):
+        with contextlib.suppress(TypeError):  # a loop of somebody else's that has no weak references
+            _ending.add(loop)
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
