@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from .provider_rules import chat_fault, converse_fault, responses_fault
+
 
 @dataclass
 class Reply:
@@ -123,6 +125,9 @@ def frame(headers: dict[str, str], payload: bytes) -> bytes:
 class BedrockServer(TextServer):
     content_type = "application/vnd.amazon.eventstream"
 
+    def fault(self, request: dict[str, Any]) -> str:
+        return converse_fault(request, self.paths[-1])
+
     def refusal_headers(self, reply: Reply) -> dict[str, str]:
         codes = {429: "ThrottlingException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
         return {"Content-Type": "application/json", "x-amzn-ErrorType": codes.get(reply.status, "ValidationException")}
@@ -161,6 +166,9 @@ class BedrockServer(TextServer):
 
 class ChatServer(TextServer):
     content_type = "text/event-stream"
+
+    def fault(self, request: dict[str, Any]) -> str:
+        return chat_fault(request)
 
     def refusal(self, reply: Reply) -> dict[str, Any]:
         return {"error": {"message": reply.error, "type": "error", "code": None}}
@@ -203,37 +211,7 @@ class ResponsesServer(TextServer):
         return {"error": {"message": reply.error, "type": "invalid_request_error", "code": None, "param": None}}
 
     def fault(self, request: dict[str, Any]) -> str:
-        items, calls, answered = request["input"], {}, set()
-        if not items:
-            return "Missing required parameter: 'input'."
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            kind = item.get("type")
-            if kind == "function_call":
-                json.loads(item["arguments"])
-                if item["call_id"] in calls or len(item["call_id"]) > 64:
-                    return f"Invalid call_id {item['call_id']}."
-                calls[item["call_id"]] = item.get("async", False)
-            elif kind == "function_call_output":
-                if item["call_id"] not in calls or item["call_id"] in answered:
-                    return f"No tool call found for function call output with call_id {item['call_id']}."
-                answered.add(item["call_id"])
-            elif kind == "reasoning":
-                if not item.get("encrypted_content"):
-                    return f"Item with id '{item['id']}' not found. Items are not persisted when `store` is false."
-                after = (following or {}).get("type")
-                if after not in ("reasoning", "function_call") and (following or {}).get("role") != "assistant":
-                    return f"Item '{item['id']}' of type 'reasoning' was provided without its required following item."
-            elif kind != "message" or not item["content"]:
-                return f"Invalid value: {item}."
-        waiting = [call for call, is_async in calls.items() if not is_async and call not in answered]
-        if waiting:
-            return f"No tool output found for function call {waiting[0]}."
-        for tool in request.get("tools", ()):
-            if tool["type"] == "function" and ("parameters" not in tool or "function" in tool):
-                return "Missing required parameter: 'tools[0].name'."
-            if tool.get("strict", True) and tool["type"] == "function":
-                return f"Invalid schema for function '{tool['name']}': 'additionalProperties' is required."
-        return ""
+        return responses_fault(request)
 
     def parts(self, reply: Reply) -> Iterator[bytes]:
         numbers = itertools.count()

@@ -59,6 +59,7 @@ class _Items:
         self._async_tools = async_tools
         self._open: dict[str, str] = {}
         self._left_open: set[str] = set()
+        self._made: set[str] = set()
         if open_calls:
             self._find_open()
 
@@ -91,6 +92,7 @@ class _Items:
                 reasoning.append(item)
 
     def _call(self, use: ToolUse) -> dict[str, Any]:
+        self._made.add(use["toolUseId"])
         item = {
             "type": "function_call",
             "call_id": plain_id(use["toolUseId"]),
@@ -123,8 +125,9 @@ class _Items:
         outputs = []
         rest = text
         for task in told(text) if self._open else ():
-            call_id = self._open.pop(task.task_id, None)
-            if call_id is not None:
+            call_id = self._open.get(task.task_id)
+            if call_id in self._made:
+                call_id = self._open.pop(task.task_id)
                 outputs.append(_output(call_id, task.words))
                 rest = rest.replace(task.words, "", 1)
         if not outputs:
