@@ -101,8 +101,9 @@ class BackgroundTasks:
             self._untold.pop(task_id, None)
         self._agent.announced -= ids
         for manager in self._watched:
-            for task in manager.tasks:
-                if task.id in ids:
+            for task_id in ids:
+                task = manager.task(task_id)
+                if task is not None and task.id == task_id:
                     task.delivered = True
 
     def _listen(self, task: Task, kind: str) -> None:

@@ -88,6 +88,13 @@ class Milestones:
         mark.aloud_due = mark.due(now)
         return (mark.silent_due, mark.aloud_due) != before
 
+    def is_news(self, task_id: str, fraction: float | None, rule: MilestoneRule) -> bool:
+        """Whether `progressed` may have anything to do. Most reports are none, so this is quick; from any thread."""
+        mark = self._marks.get(task_id)
+        if mark is None or mark.every_s is not None or not (rule is None or rule == "quarters"):
+            return True
+        return fraction is not None and mark.quarter < 3 and fraction * 4 + 1e-9 >= mark.quarter + 1
+
     def ended(self, task_id: str) -> None:
         """A task ended: nothing more is due of it."""
         self._marks.pop(task_id, None)
@@ -171,6 +178,8 @@ class MilestoneWatch:
     def _note(self, task: Task, kind: Any) -> None:
         if not self._wants(task):
             return
+        if kind == "progressed" and not self._machine.is_news(task.id, task.fraction, task.options.milestones):
+            return
         with self._lock:
             now, due = self._manager.clock(), False
             if kind == "finished" or task.done():
@@ -181,7 +190,7 @@ class MilestoneWatch:
                 due = self._machine.started(task.id, now, task.options.milestones)
             else:
                 self._tasks[task.id] = task
-                due = self._machine.progressed(task.id, task.progress.fraction, task.options.milestones, now)
+                due = self._machine.progressed(task.id, task.fraction, task.options.milestones, now)
         if due:
             self._wake()
 

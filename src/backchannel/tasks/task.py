@@ -236,16 +236,16 @@ class Task:
         """How far it is."""
         done, total, message, at = self._report
         life = self.life
-        fraction = eta = None
-        if life.state == "done":
-            fraction = 1.0
-        elif done is not None and total:
-            fraction = done / total
-            if not 0 <= fraction <= 1:
-                fraction = 0.0 if fraction < 0 else 1.0
-            if life.state == "running" and life.started is not None:
-                eta = self._pace.remaining_s(done, total, at, self.manager.clock(), life.started)
-        return Progress(done, total, message, fraction, eta)
+        eta = None
+        if done is not None and total and life.state == "running" and life.started is not None:
+            eta = self._pace.remaining_s(done, total, at, self.manager.clock(), life.started)
+        return Progress(done, total, message, _fraction(life, done, total), eta)
+
+    @property
+    def fraction(self) -> float | None:
+        """How far it is, from 0 to 1; None where that is unknown. Quicker than `progress`."""
+        done, total, _, _ = self._report
+        return _fraction(self.life, done, total)
 
     @property
     def logs(self) -> list[str]:
@@ -585,6 +585,15 @@ class Task:
             return f"was lost: {reason or 'the process that had it ended'}"
         by = reason.removeprefix("cancelled ")
         return "was cancelled" if not reason else f"was cancelled: {reason}" if by == reason else f"was cancelled {by}"
+
+
+def _fraction(life: Life, done: float | None, total: float | None) -> float | None:
+    if life.state == "done":
+        return 1.0
+    if done is None or not total:
+        return None
+    fraction = done / total
+    return fraction if 0 <= fraction <= 1 else 0.0 if fraction < 0 else 1.0
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

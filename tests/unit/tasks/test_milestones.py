@@ -120,6 +120,33 @@ def test_whatever_comes_spoken_ones_keep_their_distance_and_quarters_are_told_at
         assert machine.take(now) == []
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["started", "progressed", "take"]),
+            st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0, 1)),
+            st.sampled_from([None, "quarters", 5.0]),
+            st.floats(0, 20),
+        ),
+        max_size=30,
+    )
+)
+def test_a_report_that_is_no_news_would_change_nothing(events: Any) -> None:
+    asked, everything = Milestones(gap_s=3.0), Milestones(gap_s=3.0)
+    now = 0.0
+    for kind, fraction, rule, pause in events:
+        now += pause
+        if kind == "started":
+            assert asked.started("a", now, rule) == everything.started("a", now, rule)
+        elif kind == "take":
+            assert asked.take(now) == everything.take(now)
+        else:
+            due = asked.is_news("a", fraction, rule) and asked.progressed("a", fraction, rule, now)
+            assert due == everything.progressed("a", fraction, rule, now)
+        assert asked.next_due(now) == everything.next_due(now)
+    assert asked.take(now) == everything.take(now)
+
+
 def test_a_watch_wakes_and_tells_how_far_it_is() -> None:
     woken, go, half = [], threading.Event(), threading.Event()
     with AsyncToolManager() as manager:
