@@ -20,7 +20,7 @@ _ELSEWHERE = (
     "a cancel or time-out before its start only; afterwards the body goes on and its result is dropped",
     "no start: a task that was handed over counts as running, also while the executor keeps it waiting",
 )
-_HERE = ("a running body cannot be ended from outside",)
+_HERE = ("an end from outside, once a body runs", "a place for others while a body waits for another task")
 
 
 class ExecutorRunner:

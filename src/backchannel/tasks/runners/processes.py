@@ -64,7 +64,10 @@ class ProcessRunner:
     Attributes:
         limit: As given, or the number of processors.
         grace_s: As given; may be changed.
+        cannot: What tasks go without here, in words.
     """
+
+    cannot = ("context variables, and changes that a body makes to its arguments, stay where they are",)
 
     kind = "process"
 
