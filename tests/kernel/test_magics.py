@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .front_end import Cell, FrontEnd
@@ -224,6 +226,37 @@ def test_reloading_the_extension_starts_afresh_and_tasks_go_on(notebook: FrontEn
     assert notebook.run('go.set(); print(train("again").result(20))').text == "again: ok\n"
     assert notebook.run("%unload_ext backchannel").error == ""
     assert "not found" in notebook.run("%talk").text + notebook.run("%talk").error
+
+
+def test_tasks_of_a_kernel_that_was_killed_are_shown_by_the_next_and_run_again(
+    notebook: FrontEnd, tmp_path: Path
+) -> None:
+    keep = f"%tasks --ledger {tmp_path / 'tasks.jsonl'}"
+    notebook.run(TRAIN, cell="declares")
+    assert notebook.run(keep).error == ""
+    assert notebook.run('go.set(); train("sales").result(20); go.clear(); train("more").started').error == ""
+    process = notebook.manager.provisioner.process
+    process.kill()
+    process.wait()
+    other = FrontEnd()
+    try:
+        other.run("%load_ext backchannel")
+        shown = display(other.run(keep))["text/plain"].splitlines()
+        assert shown[0].endswith(": sales: ok")
+        assert "lost, declare train to run it again" in shown[1]
+        assert "run its cell" in other.run("%tasks run 2").error
+        other.run(TRAIN, cell="declares")
+        assert other.run("%tasks run 2").text == "Task 2 runs again as task 3.\n"
+        assert other.run("go.set(); print(train.manager.task(3).result(20))").text == "more: ok\n"
+        other.run("%tasks")
+
+        def saved() -> bool:
+            updates = [item["content"]["data"] for item in other.log if item["msg_type"] == "update_display_data"]
+            return any("run again as task 3" in data["text/plain"] for data in updates)
+
+        other.until(saved, "the row to say that it was run again")
+    finally:
+        other.close()
 
 
 def test_a_kernel_with_a_running_task_shuts_down(notebook: FrontEnd) -> None:

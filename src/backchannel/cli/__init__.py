@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .._version import __version__
 from ..errors import BackchannelError
+from ..notebook.ledger_place import LEDGER_VARIABLE
 
 __all__ = ["main"]
 
@@ -36,7 +37,11 @@ def _parser() -> argparse.ArgumentParser:
         description="List the tasks of a ledger. In a pipe: a line for each, its fields separated by tabs (number, "
         "status, progress, seconds, told, task, result).",
     )
-    tasks.add_argument("ledger", help="the file that the tasks are written to, or s3://BUCKET/KEY")
+    tasks.add_argument(
+        "ledger",
+        nargs="?",
+        help=f"the file that the tasks are written to, or s3://BUCKET/KEY; by default what {LEDGER_VARIABLE} names",
+    )
     tasks.add_argument("-f", "--follow", action="store_true", help="go on showing what changes, until Ctrl-C")
     tasks.add_argument(
         "--json", action="store_true", help="print each task as a line of JSON; with --follow each change"

@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import InvalidInputError, SessionStorageError
-from ..journal import Journal, S3Store, s3_client
+from ..journal import Journal, S3Store
+from ..notebook.ledger_place import S3, check_kind, s3_store
 from ..tasks.ledger_reader import LedgerReading, read_ledger
 from ..tasks.ledger_state import FORMAT, LedgerState, TaskRecord, fold
 
 __all__ = ["LedgerSource"]
-
-_S3 = "s3://"
-_BEGINNING = b'{"sum":"'
 
 
 class LedgerSource:
@@ -37,12 +34,7 @@ class LedgerSource:
         self._reading: LedgerReading | None = None
         self._state: LedgerState | None = None
         self._read_at = 0.0
-        self._bucket = self._key = ""
-        if place.startswith(_S3):
-            self._bucket, _, key = place.removeprefix(_S3).partition("/")
-            self._key = key.strip("/")
-            if not self._bucket or not self._key:
-                raise InvalidInputError(f"{place}: say s3://BUCKET/KEY, with the key that the manager was given")
+        self._store = s3_store(place) if place.startswith(S3) else None
 
     @property
     def tasks(self) -> list[TaskRecord]:
@@ -56,32 +48,22 @@ class LedgerSource:
         Raises:
             BackchannelError: If it cannot be read, or is no ledger.
         """
-        if self._bucket:
-            return self._read_s3()
+        if self._store is not None:
+            return self._read_s3(self._store)
         path = Path(self.place)
-        try:
-            with path.open("rb") as file:
-                beginning = file.read(len(_BEGINNING))
-        except FileNotFoundError:
+        if not check_kind(path):
             self._reading = None
             return False
-        except OSError as error:
-            raise SessionStorageError(f"{self.place} cannot be read: {error.strerror or error}") from error
-        if not _BEGINNING.startswith(beginning):
-            raise InvalidInputError(
-                f"{self.place} is no ledger of tasks. Name the file that %tasks --ledger or "
-                "AsyncToolManager(ledger=...) was given"
-            )
         self._reading = read_ledger(path, self._reading)
         self.alive = self._reading.writer is not None
         return True
 
-    def _read_s3(self) -> bool:
+    def _read_s3(self, store: S3Store) -> bool:
         now = self._clock()
         if self._state is None or now >= self._read_at + self.S3_EVERY_S:
             self._read_at = now
             # Opening only reads; a writer is who appends.
-            journal = Journal(S3Store(s3_client(), self._bucket, self._key), FORMAT)
+            journal = Journal(store, FORMAT)
             entries = journal.open()
             self._state = fold(entries) if journal.count else None
         return self._state is not None

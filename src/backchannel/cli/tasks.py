@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.live import Live
 
-from ..errors import SessionStorageError
+from ..errors import InvalidInputError, SessionStorageError
 from ..journal import to_plain
+from ..notebook.ledger_place import LEDGER_VARIABLE
 from ..tasks.ledger_state import TaskRecord
 from .ledger_source import LedgerSource
 from .task_rows import TaskRow, as_json, row_of
@@ -72,7 +73,10 @@ def main(
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    source = LedgerSource(options.ledger)
+    place = options.ledger or os.environ.get(LEDGER_VARIABLE)
+    if not place:
+        raise InvalidInputError(f"name a ledger, as in 'backchannel tasks tasks.jsonl', or set {LEDGER_VARIABLE}")
+    source = LedgerSource(place)
     listing = _Listing(source, options.status or (), now)
     try:
         if options.follow:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError, TaskRefusedError
 from ..tasks import AsyncTool, AsyncToolManager, Task, default_manager, set_default_manager
+from ..tasks.exit import shorten_grace
 from ..tasks.manager import Kind
 from ..tasks.runners import coroutines
 from ..tools.threads import WorkerThreads
@@ -33,6 +34,8 @@ __all__ = ["Hub", "SwitchInterval"]
 
 _log = logging.getLogger(__name__)
 _CLOSE_S = 3.0
+# Jupyter gives a kernel that is to end 2.5 seconds in all before it ends it by a signal.
+_EXIT_GRACE_S = 1.0
 # Not the voice's loop: an async tool that blocks must not silence it. One for all hubs: tasks outlive them.
 _task_loop = LoopThread("backchannel-tasks")
 # Not the loop: whoever starts a task decides where a coroutine runs, and starting may take a moment.
@@ -116,6 +119,8 @@ class Hub:
         """Start the loop and the routing."""
         self.loop.start()
         coroutines.set_default_loop(_task_loop.loop)
+        if getattr(self.shell, "kernel", None) is not None:
+            shorten_grace(_EXIT_GRACE_S)
         self.routing.install()
         self.follow(default_manager())
 
@@ -254,16 +259,13 @@ class Hub:
 
     def ask_again(self, name: str) -> None:
         """The same for a row's button: returns at once, and the row says what came of it. Any thread."""
-        _again_threads.submit(functools.partial(self._run_again, name))
+        _again_threads.submit(functools.partial(self._press, name))
 
-    def _run_again(self, name: str) -> None:
+    def _press(self, name: str) -> None:
         task = self.task(name)
-        if task is None or not self.reruns.may(task):
-            return
-        try:
-            self.run_again(name)
-        except Exception:  # noqa: BLE001 - the row says it
-            _log.info("task %s was not run again", name, exc_info=True)
+        if task is not None:
+            self.reruns.press(task)
+            self.pump.note(task, "queued")
 
     @property
     def ledger(self) -> str:
@@ -295,10 +297,8 @@ class Hub:
         manager = AsyncToolManager(ledger=store)
         set_default_manager(manager)
         self.follow(manager)
-        for name in self._board_of_tool:
-            for task in manager.tasks:
-                if task.tool_name == name:
-                    self.pump.note(task, "queued")
+        for voice in self.voices:
+            voice.watch_anew()
         return bool(before.tasks)
 
     def publish(self, data: dict[str, Any], display_id: str, update: bool) -> None:

@@ -41,20 +41,22 @@ class Reruns:
             BackchannelError: If it cannot be run again; says why.
         """
         with self._lock:
-            again = self.again(task)
-            if again is not None:
-                return again
-            try:
-                again = task.run_again()
-            except Exception as error:
-                # The count makes each refusal a change of the row, on which the button comes back.
-                tries = self._faults.pop(task.id, ("", 0))[1] + 1
-                if len(self._faults) >= _FAULTS:
-                    self._faults.pop(next(iter(self._faults)))
-                self._faults[task.id] = (error_text(error, 300), tries)
-                raise
+            again = self.again(task) or task.run_again()
             self._faults.pop(task.id, None)
             return again
+
+    def press(self, task: Task) -> None:
+        """Run a task again whose row has the button; what keeps it from that stands in the row then."""
+        if not self.may(task):
+            return
+        try:
+            self.run(task)
+        except Exception as error:  # noqa: BLE001 - nobody is there who could catch it
+            # The count makes each refusal a change of the row, on which the button comes back.
+            tries = self._faults.pop(task.id, ("", 0))[1] + 1
+            if len(self._faults) >= _FAULTS:
+                self._faults.pop(next(iter(self._faults)))
+            self._faults[task.id] = (error_text(error, 300), tries)
 
     def again(self, task: Task) -> Task | None:
         """Return the run that a task was run again as, if it is still known."""

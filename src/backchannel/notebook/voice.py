@@ -27,6 +27,7 @@ from ..events import (
     ToolUseStreamEvent,
     UserSpeechEvent,
 )
+from ..tasks import AsyncTool
 from .agent_link import AgentLink, TalkAgent
 from .captions import Captions
 from .channel import Channel
@@ -57,7 +58,6 @@ from .wire import (
 
 if TYPE_CHECKING:
     from ..models.realtime import ModelProfile
-    from ..tasks import AsyncTool
     from .routing import Routing
 
 __all__ = ["Voice", "VoiceWidget"]
@@ -146,6 +146,15 @@ class Voice:
         registry = self.agent.tool_registry
         if self.all_tools or registry.get(tool.tool_name) is not None:
             registry.register(tool)
+
+    def watch_anew(self) -> None:
+        """Tools without a manager of their own have another one now: let the agent listen to that. Any thread."""
+        registry = self.agent.tool_registry
+        for tool in registry.tools():
+            if isinstance(tool, AsyncTool):
+                # One that is new makes the agent look at all of them.
+                registry.register(tool.options())
+                return
 
     def begin(self) -> None:
         """Connect to the model, if it is not. Any thread."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .manager import AsyncToolManager
     from .task import Task
 
-__all__ = ["EXIT_GRACE_S", "afterwards", "be_first", "watch_exit"]
+__all__ = ["EXIT_GRACE_S", "afterwards", "be_first", "shorten_grace", "watch_exit"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,12 @@ def watch_exit(manager: Engine) -> None:
 def afterwards(call: Callable[[], object]) -> None:
     """Call this at the end of the interpreter, once the tasks had their grace."""
     _afterwards.append(call)
+
+
+def shorten_grace(grace_s: float) -> None:
+    """Let the grace be no longer than this, where whoever ends the process does not wait for more."""
+    global EXIT_GRACE_S
+    EXIT_GRACE_S = min(EXIT_GRACE_S, grace_s)
 
 
 def be_first() -> None:

@@ -164,6 +164,18 @@ def test_what_cannot_be_listed_is_said_in_words(
         assert words in said.err
 
 
+def test_the_ledger_of_all_notebooks_is_listed_where_none_is_named(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.ended(1)
+    monkeypatch.delenv("BACKCHANNEL_LEDGER", raising=False)
+    assert run() == 1
+    assert "name a ledger" in capsys.readouterr().err
+    monkeypatch.setenv("BACKCHANNEL_LEDGER", str(ledger.path))
+    assert run() == 0
+    assert capsys.readouterr().out.startswith("1\tdone")
+
+
 def test_a_last_line_that_is_being_written_is_left_for_later(
     ledger: Ledger, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -6,20 +6,23 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from IPython.core.error import UsageError
 
-from backchannel.errors import InvalidInputError, SessionConflictError, TaskRefusedError
+from backchannel.errors import InvalidInputError, SessionConflictError, SessionStorageError, TaskRefusedError
 from backchannel.journal import FileStore, Journal
 from backchannel.notebook import magics
 from backchannel.notebook import widget as widget_module
 from backchannel.notebook.hub import Hub
 from backchannel.notebook.ledger_place import ledger_store
+from backchannel.notebook.voice import Voice
 from backchannel.notebook.wire import Again
 from backchannel.tasks import AsyncTool, AsyncToolManager, async_tool, default_manager, set_default_manager
 from backchannel.tasks.ledger_state import FORMAT
+from backchannel.tools.registry import ToolRegistry
 
 from .test_hub import PATIENCE_S, Page, Shell
 
@@ -108,7 +111,7 @@ def test_a_button_that_is_not_there_does_nothing(hub: Hub, earlier: Path) -> Non
     hub.keep(str(earlier))
     page = Page(hub, hub.declare(async_tool(train), "cell-1"))
     for name in (f"{1:08x}", f"{3:08x}", "no such task", ""):
-        hub._run_again(name)
+        hub._press(name)
     assert [task.number for task in default_manager().tasks] == [1, 2, 3, 4]
     assert set(page.rows) <= {f"{number:08x}" for number in range(1, 5)}
 
@@ -165,6 +168,41 @@ def test_what_keeps_a_task_from_running_again_stands_in_its_row_each_time(hub: H
         hub.run_again("99")
 
 
+def test_what_a_cell_asks_for_in_vain_is_said_in_the_cell_and_not_in_the_row(hub: Hub) -> None:
+    go = threading.Event()
+
+    @async_tool
+    def hold() -> bool:
+        """Hold."""
+        return go.wait(PATIENCE_S)
+
+    page = Page(hub, hub.declare(hold, "cell-1"))
+    task = hold()
+    with pytest.raises(TaskRefusedError, match="has not ended"):
+        hub.run_again("1")
+    go.set()
+    assert task.wait(PATIENCE_S)
+    page.until(lambda: page.statuses == ["done"], "the end")
+    assert column(page, "note") == [""]
+
+
+def test_a_conversation_hears_of_the_manager_with_the_ledger(hub: Hub, tmp_path: Path) -> None:
+    tool = async_tool(train)
+    registry = ToolRegistry()
+    registry.register(tool)
+    heard: list[AsyncToolManager] = []
+    registry.on_change(lambda: heard.extend(each.manager for each in registry.tools() if isinstance(each, AsyncTool)))
+    hub.voices.append(SimpleNamespace(watch_anew=lambda: Voice.watch_anew(voice), stop=_nothing))  # type: ignore[arg-type]
+    voice: Any = SimpleNamespace(agent=SimpleNamespace(tool_registry=registry))
+    hub.keep(str(tmp_path / "tasks.jsonl"))
+    assert heard == [default_manager()]
+    assert default_manager().ledger is not None
+
+
+async def _nothing() -> None:
+    return None
+
+
 def test_a_ledger_is_kept_in_one_place_only(hub: Hub, tmp_path: Path) -> None:
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     train_before = async_tool(train)
@@ -187,6 +225,12 @@ def test_a_place_is_a_file_a_folder_or_s3(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("JPY_SESSION_NAME")
     assert ledger_store(f"{tmp_path}/new/").location == str(tmp_path / "new" / "notebook.tasks.jsonl")
     assert ledger_store("s3://bucket/runs/mine").location == "s3://bucket/runs/mine/"
+    (tmp_path / "notes.txt").write_text("1, 2, 3")
+    with pytest.raises(InvalidInputError, match="is no ledger of tasks"):
+        ledger_store(str(tmp_path / "notes.txt"))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(SessionStorageError, match="nobody"):
+        ledger_store("s3://bucket/key")
     for wrong in ("", "  ", "s3://", "s3://bucket", "s3://bucket/"):
         with pytest.raises(InvalidInputError):
             ledger_store(wrong)
@@ -238,6 +282,7 @@ def test_the_magic_keeps_tasks_and_runs_them_again(
         ("--ledger other.jsonl", "already"),
         ("--ledger x.jsonl run 3", "say %tasks"),
         ("--ledgers x", "did you mean --ledger"),
+        ("--ledger", "--ledger: expected one argument"),
     ):
         with pytest.raises(UsageError, match=said):
             notebook.tasks(line)
