@@ -127,6 +127,14 @@ class TaskSetting(RuleBasedStateMachine):
     def runner_of(self, tool: str) -> ManualRunner:
         return self.there if tool == "elsewhere" else self.here
 
+    def owner(self) -> Any:
+        """Return who the model's calls come from."""
+        return self
+
+    def told(self, task: Task) -> int:
+        """Return how often an agent was told what came of the task."""
+        return 0
+
     def complete(self, result: AsyncTaskResult) -> None:
         self.completed[result.task_id] += 1
         task = self.known(result.task_id)
@@ -231,7 +239,7 @@ class TaskSetting(RuleBasedStateMachine):
                 assert mine[0].delivered, "the answer itself will be told again"
         for task in self.tasks:
             call = self.calls.get(task.call_id or "")
-            if task.delivered and call is not None and call.asked.done():
+            if task.delivered and call is not None and call.asked.done() and not self.told(task):
                 assert [answer.task for answer in call.answers] == [None], f"{task!r} counts as told and was not"
 
     def all_holds(self) -> None:

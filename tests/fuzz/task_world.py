@@ -139,7 +139,7 @@ class TaskWorld(TaskSetting):
 
         async def ask() -> None:
             used = {"toolUseId": call_id, "name": self.tools[tool].tool_name, "input": {"number": number}}
-            async for event in self.tools[tool].stream(used, {"agent": self}):  # type: ignore[arg-type]
+            async for event in self.tools[tool].stream(used, {"agent": self.owner()}):  # type: ignore[arg-type]
                 self.calls[call_id].answers.append(event)
 
         self.calls[call_id] = Call(self.loop.create_task(ask()))

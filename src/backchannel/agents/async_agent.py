@@ -102,7 +102,7 @@ class AsyncAgent:
         self._failure: BaseException | None = None
         self._closed = False
         claims.enter(manager, self)
-        self._unsubscribe = manager.subscribe(self._listen, ("queued", "finished"))
+        self._unsubscribe = manager.subscribe(self._listen, ("queued", "finished", "told"))
         manager.claim_restored(agent, by_hand=True)
         for task in manager.tasks:
             if not task.delivered and (not task.done() or task.owner is agent):
@@ -203,9 +203,7 @@ class AsyncAgent:
             self._changed.notify_all()
             if not self._at_work:
                 self._rest()
-        for entry in refused:
-            if entry.reply.begin():
-                entry.reply.settle(None, AgentStateError("the AsyncAgent was closed before the agent was asked"))
+        _refuse(refused)
 
     def __enter__(self) -> AsyncAgent:
         return self
@@ -235,7 +233,9 @@ class AsyncAgent:
 
     def _listen(self, task: Task, kind: str) -> None:
         """Called by the manager, in any thread."""
-        if kind == "queued" and claims.claimant(self.manager, task) is self:
+        # What was to be the answer to a call is owed after all where that was cut off.
+        owed = not task.delivered if kind == "told" else kind == "queued"
+        if owed and claims.claimant(self.manager, task) is self:
             self._claim(task)
         # Another thread may have run the task, and told its end, before its beginning is told here.
         if task.done() and task.id in self._mine:
@@ -251,6 +251,8 @@ class AsyncAgent:
             self.on_result(AsyncTaskResult.of(task, self.agent))
 
     def _claim(self, task: Task) -> None:
+        if not claims.claim(task, self):
+            return
         agent = self.agent
         if isinstance(agent, BidiAgent) and self.manager in managers_of(agent.tool_registry):
             if task.owner is None:
@@ -301,6 +303,8 @@ class AsyncAgent:
         """The agent is busy with somebody else: try again a little later."""
         with self._changed:
             self._delivery.refused(time.monotonic())
+            refused = self._delivery.drop_prompts() if self._closed else []
+        _refuse(refused)
 
     def _next(self) -> PromptTurn[_Prompt] | ResultsTurn | None:
         """Wait for the next turn, and begin it; None where there is none, and this thread ends."""
@@ -323,7 +327,7 @@ class AsyncAgent:
         asked = entry.reply.begin()
         if asked:
             answer, error = self._ask(entry.context, entry.value)
-        if error is not None and was_busy(error) and not self._closed:
+        if error is not None and was_busy(error):
             self._put_off()
             return
         with self._changed:
@@ -403,3 +407,10 @@ class AsyncAgent:
                 "waiting here would block for ever: the agent needs this very thread to answer. Write 'await' instead, "
                 "and do not wait for an agent in its own tools"
             )
+
+
+def _refuse(prompts: list[_Prompt]) -> None:
+    """Tell who sent them that nobody will answer."""
+    for entry in prompts:
+        if entry.reply.begin():
+            entry.reply.settle(None, AgentStateError("the AsyncAgent was closed before the agent was asked"))

@@ -13,7 +13,7 @@ from ..tasks import AsyncToolManager, Task
 if TYPE_CHECKING:
     from .async_agent import AsyncAgent
 
-__all__ = ["Invocation", "claimant", "enter", "is_inside", "leave"]
+__all__ = ["Invocation", "claim", "claimant", "enter", "is_inside", "leave"]
 
 
 class Invocation:
@@ -34,7 +34,9 @@ class Invocation:
 
 _invocation: contextvars.ContextVar[Invocation | None] = contextvars.ContextVar("backchannel_invocation", default=None)
 _wrappers: weakref.WeakKeyDictionary[AsyncToolManager, list[weakref.ref[AsyncAgent]]] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+_claimed: weakref.WeakKeyDictionary[Task, weakref.ref[AsyncAgent]] = weakref.WeakKeyDictionary()
+# Reentrant: a finalizer that the garbage collector runs here may start a task.
+_lock = threading.RLock()
 
 
 def enter(manager: AsyncToolManager, wrapper: AsyncAgent) -> None:
@@ -53,6 +55,16 @@ def is_inside(wrapper: AsyncAgent) -> bool:
     """Whether this code runs in an invocation of the wrapper's agent that is under way."""
     invocation = _invocation.get()
     return invocation is not None and invocation.active and invocation.wrapper is wrapper
+
+
+def claim(task: Task, wrapper: AsyncAgent) -> bool:
+    """Make a task the wrapper's; False if it is already that of another one, which has not left."""
+    with _lock:
+        held = _claimed.get(task)
+        if held is not None and held() is not wrapper and held in _wrappers.get(task.manager, ()):
+            return False
+        _claimed[task] = weakref.ref(wrapper)
+        return True
 
 
 def claimant(manager: AsyncToolManager, task: Task) -> AsyncAgent | None:

@@ -409,10 +409,11 @@ class Task:
             answers: Whether there is somebody to be answered still. If not, the result is owed in any case.
         """
         with self.manager.lock:
-            if self._acknowledging and not answers:
-                self.delivered = False
-            self._acknowledging = False
-            return not self.done()
+            was_open, self._acknowledging = self._acknowledging, False
+            ended = self.done()
+        if was_open and not answers:
+            self.delivered = False
+        return not ended
 
     def answer_with_end(self) -> bool:
         """Let the end count as delivered, for the answer to a call tells it; False if the task has ended already."""

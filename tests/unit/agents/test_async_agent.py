@@ -639,6 +639,68 @@ def test_an_agent_that_says_that_it_is_busy_is_told_when_it_is_idle(manager):
     assert sorted(len(re.findall("Task [ab],", text)) for text in agent.given) == [0, 2]
 
 
+def test_a_task_that_one_agent_is_to_be_told_of_is_not_told_to_another(manager):
+    first, second, third, gate = Recorder(), Recorder(), Recorder(), threading.Event()
+    manager.submit("wait", gate.wait)
+    talk = AsyncAgent(first, manager)
+    with AsyncAgent(second, manager):
+        talk.close()
+        manager.submit("wait", gate.wait)
+        with AsyncAgent(third, manager):
+            gate.set()
+    assert [len(agent.prompts) for agent in (first, second, third)] == [0, 1, 1]
+    assert "2 background tasks" not in second.prompts[0] + third.prompts[0]
+
+
+def test_a_prompt_is_refused_that_was_put_off_when_the_agent_was_closed(manager):
+    asked, answer = threading.Semaphore(0), threading.Event()
+
+    class Busy:
+        def is_idle(self) -> bool:
+            asked.release()
+            assert answer.wait(WAIT)
+            return False
+
+        def send(self, prompt: str) -> None:
+            raise AssertionError("it is never idle")
+
+    talk = AsyncAgent(Busy(), manager)
+    reply = talk.send("hello")
+    assert asked.acquire(timeout=WAIT)
+    talk.close()
+    answer.set()
+    with pytest.raises(AgentStateError, match="was closed"):
+        reply.result(WAIT)
+
+
+async def test_a_result_whose_call_was_cut_off_is_told(manager):
+    agent, future = Recorder(), asyncio.get_running_loop().create_future()
+
+    @async_tool(manager, grace_s=WAIT)
+    async def train() -> str:
+        """Train."""
+        return await future
+
+    async def call() -> None:
+        use = {"toolUseId": "c1", "name": "train", "input": {}}
+        async for _ in train.stream(use, {"agent": agent}):
+            raise AssertionError("nobody is there to be answered")
+
+    with AsyncAgent(agent, manager) as talk:
+        asked = asyncio.create_task(call())
+        while not manager.tasks:
+            await asyncio.sleep(0)
+        (task,) = manager.tasks
+        task.add_done_callback(asked.cancel)
+        future.set_result("fine")
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await talk.join_async()
+    (told,) = agent.prompts
+    assert task.id in told
+    assert task.delivered
+
+
 def test_an_agent_whose_idleness_cannot_be_told_is_asked(manager):
     class Odd:
         def is_idle(self) -> bool:
