@@ -287,6 +287,47 @@ async def test_what_bedrock_says_in_the_middle_of_a_stream_is_told_with_advice(c
     provider.close()
 
 
+NO_STREAMING = "This model doesn't support tool use in streaming mode."
+
+
+async def test_bedrock_models_that_stream_no_tool_use_are_asked_for_the_whole_answer():
+    provider = Provider("bedrock")
+    calls = (("a", "add", ('{"one": 1, "two": 2}',)), ("b", "add", ('{"one": 3, "two": 4}',)))
+    refused, call = Reply(status=400, error=NO_STREAMING), Reply(text=("Let me see.",), calls=calls)
+    agent = Agent(provider.model(refused, call, Reply(text=("3 and 7.",)), Reply(text=("Bye.",))), [add])
+    result = await agent.invoke_async("add")
+    assert (result.text, result.usage["totalTokens"]) == ("3 and 7.", 14)
+    assert validate_messages(agent.messages) == []
+    agent.tool_registry.unregister("add")
+    agent.messages.clear()
+    assert (await agent.invoke_async("bye")).text == "Bye."
+    provider.close()
+    ways = [path.rpartition("/")[2] for path in provider.server.paths]
+    assert ways == ["converse-stream", "converse", "converse", "converse-stream"]
+
+
+async def test_a_whole_answer_that_is_refused_too_is_an_error_in_words():
+    provider = Provider("bedrock")
+    refused = Reply(status=400, error=NO_STREAMING)
+    agent = Agent(provider.model(refused, Reply(status=429, error="Too many"), Reply(text=("Fine.",))), [add])
+    with pytest.raises(ModelThrottledError, match="Too many"):
+        await agent.invoke_async("go")
+    assert (await agent.invoke_async("go")).text == "Fine."
+    provider.close()
+
+
+async def test_a_server_of_chat_completions_may_be_asked_for_the_whole_answer():
+    provider = Provider("openai")
+    calls = (("a", "add", ('{"one": 1, "two": 2}',)), ("b", "add", ('{"one": 3, "two": 4}',)))
+    replies = Reply(text=("Let me see.",), calls=calls), Reply(text=("3 and 7.",))
+    agent = Agent(provider.model(*replies, request={"stream": False}), [add])
+    result = await agent.invoke_async("add")
+    provider.close()
+    assert (result.text, result.stop_reason, result.usage["totalTokens"]) == ("3 and 7.", "end_turn", 14)
+    assert [next(iter(block)) for block in agent.messages[1]["content"]] == ["text", "toolUse", "toolUse"]
+    assert provider.server.requests[0]["stream"] is False
+
+
 async def test_bedrock_is_told_of_tools_that_are_gone():
     provider = Provider("bedrock")
     call = Reply(calls=(("a", "add", ('{"one": 1, "two": 2}',)),))

@@ -68,10 +68,12 @@ class TextServer:
     content_type = "application/json"
 
     def answer(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
-        if reply.status != 200:
-            body = json.dumps(self.refusal(reply)).encode()
+        whole = self.whole(reply, self.requests[-1]) if reply.status == 200 else None
+        if reply.status != 200 or whole is not None:
+            body = json.dumps(self.refusal(reply) if whole is None else whole).encode()
             handler.send_response(reply.status)
-            for name, value in self.refusal_headers(reply).items():
+            headers = self.refusal_headers(reply) if whole is None else {"Content-Type": "application/json"}
+            for name, value in headers.items():
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(body)))
             handler.end_headers()
@@ -91,6 +93,10 @@ class TextServer:
             handler.close_connection = True
             return
         handler.wfile.write(b"0\r\n\r\n")
+
+    def whole(self, reply: Reply, request: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer in one piece, if that is what was asked for."""
+        return None
 
     def fault(self, request: dict[str, Any]) -> str:
         """Why the provider refuses a request; "" if it does not."""
@@ -127,6 +133,20 @@ class BedrockServer(TextServer):
 
     def fault(self, request: dict[str, Any]) -> str:
         return converse_fault(request, self.paths[-1])
+
+    def whole(self, reply: Reply, request: dict[str, Any]) -> dict[str, Any] | None:
+        if not self.paths[-1].endswith("/converse"):
+            return None
+        content: list[dict[str, Any]] = [{"text": "".join(reply.text)}] if reply.text else []
+        for call_id, name, pieces in reply.calls:
+            content.append({"toolUse": {"toolUseId": call_id, "name": name, "input": json.loads("".join(pieces))}})
+        read, written = reply.usage or (0, 0)
+        return {
+            "output": {"message": {"role": "assistant", "content": content}},
+            "stopReason": "tool_use" if reply.calls else "end_turn",
+            "usage": {"inputTokens": read, "outputTokens": written, "totalTokens": read + written},
+            "metrics": {"latencyMs": 1},
+        }
 
     def refusal_headers(self, reply: Reply) -> dict[str, str]:
         codes = {429: "ThrottlingException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
@@ -168,7 +188,22 @@ class ChatServer(TextServer):
     content_type = "text/event-stream"
 
     def fault(self, request: dict[str, Any]) -> str:
+        if "stream_options" in request and not request["stream"]:
+            return "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         return chat_fault(request)
+
+    def whole(self, reply: Reply, request: dict[str, Any]) -> dict[str, Any] | None:
+        if request["stream"]:
+            return None
+        calls = [
+            {"id": call_id, "type": "function", "function": {"name": name, "arguments": "".join(pieces)}}
+            for call_id, name, pieces in reply.calls
+        ]
+        said = {"role": "assistant", "content": "".join(reply.text) or None, **({"tool_calls": calls} if calls else {})}
+        read, written = reply.usage or (0, 0)
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        choice = {"index": 0, "message": said, "finish_reason": "tool_calls" if calls else "stop"}
+        return {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
 
     def refusal(self, reply: Reply) -> dict[str, Any]:
         return {"error": {"message": reply.error, "type": "error", "code": None}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError, ModelError, ModelThrottledError
@@ -13,7 +13,7 @@ from ..messages import Messages, ToolSpec
 from ..tools.text import error_text
 from ..tools.threads import run_in_thread
 from .converse_messages import converse_messages
-from .text import StreamEvent
+from .text import StreamEvent, message_events
 
 if TYPE_CHECKING:
     import boto3
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["BedrockConverseModel"]
 
 _ADVICE = {
-    "AccessDenied": "allow bedrock:InvokeModelWithResponseStream for it, and ask for the model in the console",
+    "AccessDenied": (
+        "allow bedrock:InvokeModelWithResponseStream and bedrock:InvokeModel for it, and ask for the model in the "
+        "console"
+    ),
     "UnrecognizedClient": "the credentials are not valid in this region; renew them",
     "ExpiredToken": "the credentials have expired; renew them",
     "InvalidSignature": "the credentials or the computer's clock are wrong",
@@ -34,13 +37,15 @@ _ADVICE = {
     "ServiceUnavailable": "try again in a moment",
     "InternalServer": "try again in a moment",
 }
+_NO_STREAMING = "tool use in streaming mode"
 _TOO_LONG = ("too long", "too many input tokens", "context limit", "maximum context", "input length")
 
 
 class BedrockConverseModel:
     """A `TextModel` of Amazon Bedrock.
 
-    Requests run in a thread. Needs the permission ``bedrock:InvokeModelWithResponseStream``.
+    Requests run in a thread. Needs the permission ``bedrock:InvokeModelWithResponseStream``; for models that do not
+    stream their use of tools, and are then asked for whole answers, ``bedrock:InvokeModel`` too.
 
     Args:
         model_id: Id of a model or of an inference profile.
@@ -88,6 +93,7 @@ class BedrockConverseModel:
         self._request = dict(request or {})
         self._lock = threading.Lock()
         self._client: Any = None
+        self._streams_calls = True
 
     async def stream(
         self,
@@ -107,9 +113,8 @@ class BedrockConverseModel:
 
         def read() -> None:
             try:
-                stream = self._open(request)
-                with contextlib.closing(stream):
-                    for event in stream:
+                with contextlib.closing(self._parts(request)) as parts:
+                    for event in parts:
                         if given_up.is_set():
                             return
                         hand_over(event)
@@ -144,11 +149,26 @@ class BedrockConverseModel:
             request["toolConfig"] = {"tools": tools, **self._request.get("toolConfig", {})}
         return request
 
-    def _open(self, request: dict[str, Any]) -> Any:
+    def _parts(self, request: dict[str, Any]) -> Generator[StreamEvent]:
+        """Ask, and yield what is answered: as it comes, or in one piece by a model that streams no use of tools."""
         with self._lock:
             if self._client is None:
                 self._client = self._new_client()
-        return self._client.converse_stream(**request)["stream"]
+        client = self._client
+        if self._streams_calls or "toolConfig" not in request:
+            try:
+                stream = client.converse_stream(**request)["stream"]
+            except client.exceptions.ValidationException as error:
+                if _NO_STREAMING not in str(error):
+                    raise
+                self._streams_calls = False
+            else:
+                with contextlib.closing(stream):
+                    yield from stream
+                return
+        answer = client.converse(**request)
+        yield from message_events(answer["output"]["message"], answer["stopReason"])
+        yield {"metadata": {"usage": answer.get("usage") or {}}}
 
     def _new_client(self) -> Any:
         import boto3

@@ -38,6 +38,7 @@ class OpenAIChatModel:
         max_retries: How often a request is made again that the server did not take.
         request: More of the request, as ``chat.completions.create`` takes it: ``temperature``, ``max_tokens`` ...
             None leaves out what is sent otherwise, such as ``stream_options`` for a server that does not know it.
+            ``stream=False`` is for servers that lose calls when they stream; the answer then comes in one piece.
 
     Raises:
         InvalidInputError: If the name is blank.
@@ -72,19 +73,26 @@ class OpenAIChatModel:
         request: dict[str, Any] = {
             "model": self.model_id,
             "messages": chat_messages(messages, system_prompt, self.model_id),
+            "stream": True,
             "stream_options": {"include_usage": True},
             **self._request,
-            "stream": True,
         }
+        if not request["stream"]:
+            del request["stream_options"]
         if tool_specs:
             request["tools"] = [*self._request.get("tools", ()), *map(_tool, tool_specs)]
         request = {name: value for name, value in request.items() if value is not None}
         async with self._access.client() as client:
             reader = _ChunkReader(self._access, self.model_id)
-            async with await client.chat.completions.create(**request) as answer:
-                async for chunk in answer:
-                    for event in reader.take(chunk):
-                        yield event
+            answer = await client.chat.completions.create(**request)
+            if not request.get("stream"):
+                for event in reader.take(answer):
+                    yield event
+            else:
+                async with answer:
+                    async for chunk in answer:
+                        for event in reader.take(chunk):
+                            yield event
             for event in reader.end():
                 yield event
 
@@ -113,7 +121,7 @@ class _ChunkReader:
         if usage is not None:
             yield {"metadata": {"usage": _usage(usage)}}
         for choice in (getattr(chunk, "choices", None) or ())[:1]:
-            delta = getattr(choice, "delta", None)
+            delta = getattr(choice, "delta", None) or getattr(choice, "message", None)
             thought = getattr(delta, "reasoning_content", None)
             if thought and isinstance(thought, str):
                 yield from self._think(thought)

@@ -80,7 +80,7 @@ def plain_id(call_id: str, limit: int = 64) -> str:
 
 def plain_name(name: str) -> str:
     """Return a tool's name as providers take it; a model may have called one that there cannot be."""
-    return name if len(name) <= 64 and _PLAIN.fullmatch(name) else _NOT_PLAIN.sub("_", name)[:64]
+    return name if len(name) <= 64 and _PLAIN.fullmatch(name) else _NOT_PLAIN.sub("_", name)[:64] or "unnamed"
 
 
 def message_events(message: Message, stop_reason: str | None = None) -> Iterator[StreamEvent]:
@@ -96,6 +96,9 @@ def message_events(message: Message, stop_reason: str | None = None) -> Iterator
             delta: dict[str, Any] = {"toolUse": {"input": json.dumps(use["input"], ensure_ascii=False)}}
         elif "text" in block:
             delta = {"text": block["text"]}
+        elif "reasoningContent" in block:
+            reasoning: Any = block.get("reasoningContent")
+            delta = {"reasoningContent": reasoning.get("reasoningText", reasoning)}
         else:
             continue
         yield {"contentBlockDelta": {"contentBlockIndex": index, "delta": delta}}

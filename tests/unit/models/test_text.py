@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from backchannel.errors import ModelError
 from backchannel.messages import message_faults
-from backchannel.models.text import MessageBuilder
+from backchannel.models.text import MessageBuilder, message_events, plain_id, plain_name
 
 
 def built(*events: dict) -> MessageBuilder:
@@ -130,3 +131,23 @@ def test_whatever_a_server_sends_there_is_a_message_of_valid_form(events):
     message = builder.message()
     assert not [fault for fault in message_faults(message) if fault != "no content"]
     json.dumps(message)
+
+
+@pytest.mark.parametrize("reasoning", [{"reasoningText": {"text": "hm", "signature": "x"}}, {"redactedContent": b"x"}])
+def test_a_message_as_a_stream_becomes_that_message_again(reasoning):
+    use = {"toolUseId": "a", "name": "add", "input": {"größe": [1]}}
+    message = {"role": "assistant", "content": [{"reasoningContent": reasoning}, {"text": "Hm."}, {"toolUse": use}]}
+    builder = built(*message_events(message))
+    assert (builder.message(), builder.stop_reason, builder.faults) == (message, "tool_use", {})
+    other = {"role": "assistant", "content": [{"citationsContent": {}}]}
+    builder = built(*message_events(other, "guardrail_intervened"))
+    assert (builder.message()["content"], builder.stop_reason) == ([], "guardrail_intervened")
+
+
+@given(st.text())
+def test_names_and_ids_are_plain_and_stay_different(text):
+    for plain in (plain_id(text), plain_id(text, 40)):
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", plain)
+        assert plain_id(plain, 40) == plain_id(plain, 40)
+    assert plain_id(text + "ü") != plain_id(text + "ö")
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", plain_name(text))
