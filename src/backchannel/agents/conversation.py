@@ -56,6 +56,7 @@ from ..events import (
 )
 from ..messages import Message, Role, ToolUse, tool_pair
 from ..models.realtime import ModelProfile
+from ..tools.text import LIMIT, cut, text_of
 from .history import ENDINGS, superseded, task_line
 from .playback import Playback, Response, sentences
 
@@ -73,6 +74,10 @@ GATHER_S = 0.1
 """How long the first of several results waits for those of other tasks that run, seconds."""
 MENTION_GAP_S = 10.0
 """The shortest time from one spoken milestone to the next, of all tasks together, seconds."""
+MOST_RESULTS = 32
+"""Results in one announcement; the others follow in the next ones."""
+ANNOUNCEMENT_CHARACTERS = 32_000
+"""About the most characters of an announcement."""
 SILENT_S = 5.0
 """How long a model that has begun a response may send nothing before the response counts as ended, seconds."""
 
@@ -473,7 +478,7 @@ class Conversation:
             due = self.owed if free else [task for task in self.owed if task.announce == "at_once"]
             # The response that begins next is the milestone's.
             if due and self._mention is None:
-                self._announce(tuple(due))
+                self._announce(tuple(due[:MOST_RESULTS]))
         self._mention_progress()
         times = (self._speaking_until, self._reply_until, self._stalls_at, self._gather_until)
         wake = min((at for at in times if at is not None), default=None)
@@ -564,10 +569,11 @@ def progress_text(notes: Iterable[TaskProgressed], *, aloud: bool) -> str:
 
 def announcement(tasks: Iterable[TaskFinished]) -> str:
     """Return the text that tells a model of finished tasks: id, tool, arguments, outcome, elapsed time."""
-    lines = []
+    lines, tasks = [], list(tasks)
+    limit = max(200, min(LIMIT, ANNOUNCEMENT_CHARACTERS // max(1, len(tasks))))
     for task in tasks:
         arguments: dict[str, Any] = dict(task.arguments)
-        call = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        call = cut(", ".join(f"{name}={_shown(value)}" for name, value in arguments.items()), 600)
         again = ""
         if task.perhaps_told:
             again = " You may have said this already; if so, say nothing."
@@ -577,6 +583,10 @@ def announcement(tasks: Iterable[TaskFinished]) -> str:
             f"Background task {task.number} (id {task.task_id}), {task.tool_name}({call}), "
             f"{ENDINGS.get(task.status, task.status)} after {task.elapsed_s:.1f} s."
             f"{superseded(task.superseded_by)}{again}\n"
-            f"{'Error' if task.status in ('failed', 'timed_out', 'lost') else 'Result'}: {task.text}"
+            f"{'Error' if task.status in ('failed', 'timed_out', 'lost') else 'Result'}: {cut(task.text, limit)}"
         )
     return "\n\n".join(lines) + "\n\nTell the user now, briefly, in your own words. Do not call the tool again for it."
+
+
+def _shown(value: object) -> str:
+    return repr(cut(value, 200)) if isinstance(value, str) else text_of(value, 200)

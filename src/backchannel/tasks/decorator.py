@@ -169,7 +169,7 @@ class AsyncTool(AgentTool):
             )
         except ValueError as error:
             raise ToolDefinitionError(f"tool {self.tool_name!r}: {error}") from None
-        if grace_s is not None and not grace_s >= 0:
+        if grace_s is not None and not (isinstance(grace_s, (int, float)) and grace_s >= 0):
             raise ToolDefinitionError(f"tool {self.tool_name!r}: grace_s={grace_s!r} must be 0 seconds or more")
         self.fn = function
         self.grace_s = grace_s

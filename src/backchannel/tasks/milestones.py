@@ -148,6 +148,9 @@ class MilestoneWatch:
         self._machine = Milestones(gap_s)
         self._tasks: dict[str, Task] = {}
         self._remove = manager.subscribe(self._note, ("started", "progressed", "finished"))
+        for task in manager.tasks:
+            if task.status == "running":
+                self._note(task, "started")
 
     def take(self) -> list[Milestone]:
         """Return what is to be told now: each task once, as it stands."""

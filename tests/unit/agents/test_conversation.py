@@ -425,6 +425,39 @@ def test_the_announcement_names_id_tool_arguments_outcome_and_time():
         assert part in text
 
 
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_an_announcement_is_bounded_whatever_the_arguments_and_results_are():
+    arguments = {"rows": list(range(100_000)), "text": "x" * 100_000, "odd": Unprintable()}
+    assert len(announcement([finished(arguments=arguments, text="y" * 100_000)])) < 6_000
+    many = [finished(number, arguments=arguments, text="y" * 4_000) for number in range(32)]
+    assert len(announcement(many)) < 64_000
+    assert all(f"(id {task.task_id})" in announcement(many) for task in many)
+
+
+def test_a_thousand_results_are_told_some_at_a_time():
+    machine = conversation()
+    machine.handle(UserSpeechEvent(True), 0.0)
+    for number in range(1000):
+        machine.handle(finished(number), 0.1)
+    machine.handle(UserSpeechEvent(False), 0.2)
+    told: list[str] = []
+    for turn in range(1, 1000):
+        commands = machine.tick(10.0 * turn)
+        for announce in of(Announce, commands):
+            assert len(announce.tasks) <= 32
+            told += [task.task_id for task in announce.tasks]
+        machine.handle(BidiResponseStartEvent(f"r{turn}"), 10.0 * turn + 1)
+        machine.handle(BidiResponseCompleteEvent(f"r{turn}", "complete"), 10.0 * turn + 1)
+        if not machine.owed:
+            break
+    assert len(told) <= 1000
+    assert turn <= 40
+
+
 def test_what_was_perhaps_told_says_so():
     assert "may have said this already" in announcement([finished(perhaps_told=True)])
 

@@ -228,3 +228,26 @@ def test_what_is_no_rule_is_refused(rule: Any) -> None:
 @pytest.mark.parametrize("rule", [None, "quarters", 1, 0.5])
 def test_rules(rule: Any) -> None:
     assert rule_fault(rule) == ""
+
+
+def test_a_watch_follows_tasks_that_run_already() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        """Work."""
+        begun.set()
+        assert go.wait(10)
+
+    woken: list[bool] = []
+    with AsyncToolManager() as manager:
+        task = async_tool(manager, milestones=1000)(work)()
+        assert begun.wait(10)
+        watch = MilestoneWatch(manager, lambda: woken.append(True))
+        assert woken == [True]
+        due = watch.next_due_s()
+        assert due is not None
+        assert 900 < due <= 1000
+        go.set()
+        assert task.wait(10)
+        assert watch.next_due_s() is None
+        watch.close()

@@ -29,6 +29,7 @@ _ON_BOARD = "The rest is on the board."
 _LONGEST_SENTENCE = 220
 _LONGEST_LABEL = 60
 _EXAMPLES = 3
+_MOST_TOLD = 8
 
 _CODE = re.compile(r"```.*?(?:```|$)", re.S)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
@@ -65,7 +66,9 @@ def announcement(tasks: Sequence[TaskFinished]) -> str:
         said = _ending(tasks[0], 2)
         return f"{opening} {said[0].upper() + said[1:] if again else said}"
     count = f"{number_words(len(tasks))} tasks are finished."
-    endings = [said[0].upper() + said[1:] for task in tasks if (said := _ending(task, 1))]
+    endings = [said[0].upper() + said[1:] for task in tasks[:_MOST_TOLD] if (said := _ending(task, 1))]
+    if len(tasks) > _MOST_TOLD:
+        endings.append(f"And {number_words(len(tasks) - _MOST_TOLD)} more. {_ON_BOARD}")
     return " ".join([opening, count[0].upper() + count[1:] if again else count, *endings])
 
 

@@ -199,3 +199,11 @@ def test_the_note_for_models_that_a_result_is_not_all_is_not_said(text: str, spo
 def test_an_older_run_is_called_so():
     task = TaskFinished("ab12cd34", 1, "train", {}, "done", "Fine.", 3.0, superseded_by="ab12cd35")
     assert phrase.announcement((task,)) == "By the way, the earlier train is done. Fine."
+
+
+def test_of_very_many_tasks_the_first_are_told():
+    tasks = [TaskFinished(f"{n:08x}", n, f"work_{n}", {}, "done", "Fine.", 3.0) for n in range(32)]
+    spoken = phrase.announcement(tasks)
+    assert spoken.startswith("By the way, thirty two tasks are finished. Work zero is done. Fine.")
+    assert spoken.endswith("And twenty four more. The rest is on the board.")
+    assert spoken.count("is done.") == 8
