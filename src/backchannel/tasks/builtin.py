@@ -98,7 +98,7 @@ def look_at_result_tool(managers: Callable[[], Sequence[AsyncToolManager]], owne
 def _known(managers: Sequence[AsyncToolManager], owner: Any) -> list[Task]:
     """Return the tasks that an agent may know of: no other agent's, whose user may be somebody else."""
     tasks = [task for manager in managers for task in manager.tasks]
-    return tasks if owner is None else [task for task in tasks if task.owner is None or task.owner is owner]
+    return tasks if owner is None else [task for task in tasks if task.concerns(owner)]
 
 
 def describe(task: Task, *, result: bool = True) -> str:

@@ -323,7 +323,7 @@ class AsyncTool(AgentTool):
 
         def lookup(which: Task | str | int) -> Task:
             found = which if isinstance(which, Task) else manager.task(which)
-            if found is None or (found.owner is not None and found.owner is not owner):
+            if found is None or not found.concerns(owner):
                 raise ToolArgumentsError(f"There is no task {which!r:.60} whose result could be an argument.")
             return found
 

@@ -91,9 +91,15 @@ def created_entry(task: Task, at: float) -> Entry:
         },
         "deferred": options.deferred,
         "owned": task.owned,
+        **_asked_by(task),
         "announce": task.announce,
         "at": at,
     }
+
+
+def _asked_by(task: Task) -> Entry:
+    agent_id = getattr(task.owner, "agent_id", None) or task.asked_by
+    return {"agent": cut(agent_id, _NAME)} if isinstance(agent_id, str) else {}
 
 
 def ended_entry(task: Task, at: float) -> Entry:
@@ -108,6 +114,7 @@ def ended_entry(task: Task, at: float) -> Entry:
         "elapsed": round(task.elapsed, 6),
         "reason": _clean(cut(task.life.reason, LIMIT), secrets),
         "owned": task.owned,
+        **_asked_by(task),
     }
     if status == "done":
         text, whole, value = _result(task, secrets)

@@ -106,6 +106,8 @@ class Keeper(Launcher):
     def claim_restored(self, agent: Any, *, by_hand: bool = False) -> list[Task]:
         """Make an agent the one who tells what became of tasks of an earlier process; returns those it got.
 
+        What an agent with another ``agent_id`` asked for is not its business.
+
         Args:
             agent: Who is to tell.
             by_hand: Whether also tasks that no agent was to tell.
@@ -115,6 +117,7 @@ class Keeper(Launcher):
                 task
                 for task in self.store.tasks
                 if task.owner is None
+                and task.asked_by in (None, getattr(agent, "agent_id", None))
                 and (task.awaits_agent or (by_hand and task.restored and not task.claimed))
                 and task.announce != "never"
                 and not task.delivered

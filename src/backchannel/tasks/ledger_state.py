@@ -49,6 +49,7 @@ class TaskRecord:
         announced: Whether an agent was given the result; ``told``: whether it is known to have told it.
         again: Id of the task that runs it again, or None.
         seen: When something was last written of its run, seconds since the epoch.
+        agent: Id of the agent that asked for it, or "".
     """
 
     id: str
@@ -82,6 +83,7 @@ class TaskRecord:
     told: bool = False
     again: str | None = None
     seen: float = 0.0
+    agent: str = ""
 
     @property
     def ended(self) -> bool:
@@ -108,6 +110,7 @@ class TaskRecord:
             "options": self.options,
             "deferred": self.deferred,
             "owned": self.owned,
+            **({"agent": self.agent} if self.agent else {}),
             "announce": self.announce,
             "at": self.created,
             **({"tokens": self.tokens} if self.tokens else {}),
@@ -221,6 +224,7 @@ class LedgerState:
             _time(entry.get("at")) or 0.0,
             tokens=_list(entry.get("tokens")),
             seen=_time(entry.get("at")) or 0.0,
+            agent=_text(entry.get("agent")),
         )
         return record
 
@@ -248,6 +252,7 @@ def _ended(record: TaskRecord, entry: Mapping[str, Any]) -> None:
     record.error_type, record.error = _text(entry.get("error_type")), _text(entry.get("error"))
     record.has_value, record.value = "value" in entry, entry.get("value")
     record.owned = record.owned or bool(entry.get("owned"))
+    record.agent = record.agent or _text(entry.get("agent"))
     record.told = record.told or bool(entry.get("told"))
 
 

@@ -198,6 +198,17 @@ class Task:
         return self.owner is not None or self.claimed or self.awaits_agent
 
     @property
+    def asked_by(self) -> str | None:
+        """The ``agent_id`` of the agent that asked for it in an earlier process; None where there is none."""
+        return (self.record.agent or None) if self.record is not None else None
+
+    def concerns(self, agent: Any) -> bool:
+        """Whether an agent may know of it: its own task, or one that was started by hand, and not another agent's."""
+        if self.owner is not None:
+            return self.owner is agent
+        return self.asked_by in (None, getattr(agent, "agent_id", None))
+
+    @property
     def restored(self) -> bool:
         """Whether it was started before this process, and is known from the manager's ledger."""
         return self.record is not None

@@ -542,3 +542,28 @@ def test_a_body_learns_its_token_and_the_ledger_its_hash(path: Path) -> None:
     second = AsyncToolManager(ledger=path)
     assert second.resolve(seen[0], 5)
     abandon(second)
+
+
+class Someone:
+    """An agent, as far as a ledger knows one."""
+
+    def __init__(self, agent_id: str) -> None:
+        self.agent_id = agent_id
+
+
+def test_what_one_agent_asked_for_is_not_told_by_another_after_a_restart(path: Path) -> None:
+    with AsyncToolManager(ledger=path) as first:
+        for agent_id in ("anna", "bert"):
+            first.start("search", lambda text: text, {"text": agent_id}, owner=Someone(agent_id))
+        first.start("search", lambda text: text, {"text": "by hand"})
+        ended(first)
+    for _ in range(2):  # The second time what was written anew is read.
+        second = AsyncToolManager(ledger=path)
+        of_anna, of_bert, by_hand = second.tasks
+        assert (of_anna.asked_by, of_bert.asked_by, by_hand.asked_by) == ("anna", "bert", None)
+        anna, carl = Someone("anna"), Someone("carl")
+        assert second.claim_restored(carl) == []
+        assert [task for task in second.tasks if task.concerns(carl)] == [by_hand]
+        assert second.claim_restored(anna) == [of_anna]
+        assert [task for task in second.tasks if task.concerns(anna)] == [of_anna, by_hand]
+        second.shutdown()
