@@ -1,7 +1,7 @@
 """Coroutines: the runner for ``async def``.
 
 A body runs on the default loop if one is set, else on the loop that runs where the task is started, else on a loop
-in a daemon thread of its own.
+in a daemon thread of its own. From a notebook's cell it goes there, too: each busy cell stops the kernel's loop.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import sys
 import threading
 import weakref
 from collections import deque
+from typing import Any
 
 from ...errors import TaskRefusedError
 from .runner import Job
@@ -175,7 +177,16 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
 def _loop_to_use() -> asyncio.AbstractEventLoop:
     if _default_loop is not None and _default_loop.is_running():
         return _default_loop
-    return asyncio._get_running_loop() or _loop_of_its_own()
+    here = asyncio._get_running_loop()
+    return _loop_of_its_own() if here is None or _is_in_a_cell() else here
+
+
+def _is_in_a_cell() -> bool:
+    """Whether the loop that runs here is a Jupyter kernel's own, in its main thread."""
+    ipython: Any = sys.modules.get("IPython")
+    if ipython is None or threading.current_thread() is not threading.main_thread():
+        return False
+    return getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 def _loop_of_its_own() -> asyncio.AbstractEventLoop:
