@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from ...events import AnnouncementEvent, TaskFinished, TaskStarted, ToolResultEvent
 from ...messages import ContentBlock, Message, Messages, ToolResult, ToolSpec, ToolUse, is_text
+from ...tools.threads import run_in_thread
 from ..task_notes import Told, started, told
 from ..text import StreamEvent, message_events
 from .dialogue import Call, Dialogue, Move, Say
@@ -16,8 +17,10 @@ from .parts import LanguageModel
 
 __all__ = ["LocalTextModel"]
 
-_REPLAYED = 60
-"""Messages that are gone through again for what is open: a question is answered in the next one, or asked again."""
+_REPLAYED = 20
+"""The most messages that are gone through again for what is open: a question is answered next, or asked again."""
+_LONG = 2000
+"""Characters of a message from which on it is read in a thread."""
 
 
 class LocalTextModel:
@@ -45,7 +48,8 @@ class LocalTextModel:
         if self._llm is not None:
             message = await self._llm.respond(list(messages), specs, system_prompt)
         else:
-            message = _message(_Replay(self._grammar(specs)).moves(messages))
+            replay = _Replay(self._grammar(specs), messages)
+            message = _message(await run_in_thread(replay.moves) if replay.is_long else replay.moves())
         for event in message_events(message):
             yield event
 
@@ -58,18 +62,27 @@ class LocalTextModel:
 class _Replay:
     """Goes through a history as the dialogue went, to know what is open at its end."""
 
-    def __init__(self, grammar: Grammar) -> None:
+    def __init__(self, grammar: Grammar, messages: Messages) -> None:
+        # What was called for is answered: nothing from before a call is open.
+        calls = [at for at, message in enumerate(messages) if any("toolUse" in block for block in message["content"])]
+        first = max(0, len(messages) - _REPLAYED, *calls[-1:])
+        self._past, self._messages = messages[:first], messages[first:]
         self._dialogue = Dialogue(grammar, written=True)
         self._calls: dict[str, ToolUse] = {}
         self._tasks: dict[str, TaskStarted] = {}
 
-    def moves(self, messages: Messages) -> list[Move]:
+    @property
+    def is_long(self) -> bool:
+        """Whether it may take a while."""
+        texts = (block.get("text", "") for message in self._messages for block in message["content"])
+        return sum(map(len, texts)) > _LONG
+
+    def moves(self) -> list[Move]:
         """Return what the model does about all that came since it wrote last."""
-        first = max(0, len(messages) - _REPLAYED)
-        for message in messages[:first]:
+        for message in self._past:
             self._note_tasks(message)
         moves: list[Move] = []
-        for message in messages[first:]:
+        for message in self._messages:
             self._note_tasks(message)
             if message["role"] == "assistant":
                 moves = []

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from backchannel import AsyncAgent, AsyncToolManager, FileSessionManager, LocalModel, async_tool, cancelled, tool
 from backchannel.agents import Agent
 from backchannel.errors import TaskCancelledError
+from backchannel.events import ToolResultEvent
 from backchannel.messages import Message, Messages, message_faults, validate_messages
 from backchannel.models import LocalTextModel, TextModel
+from backchannel.models.local.dialogue import Call, Dialogue, Say
+from backchannel.models.local.grammar import Grammar
 from backchannel.models.text import MessageBuilder
 
 from .tools import ALL
@@ -237,6 +240,46 @@ async def test_a_long_history_is_answered_at_once_and_its_tasks_are_known():
     late = "Task 12345678, tool research, arguments {}, after 1.0 s.\nResult: windy"
     history[-1] = user(f"[A background task has ended. This is not from the user: ]\n\n{late}")
     assert (await answer(history))["content"] == [{"text": "By the way, research wind energy is done. windy."}]
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        ["train model", "sales", "weather", "apples", "yes", "no", "cancel it", "write note", "help", "stop", "thanks",
+         "say that again", "solar power", "research wind energy", "xyzzy", "how far is it", "train model on sales"]
+    ),
+    max_size=14,
+)  # fmt: skip
+
+
+@settings(max_examples=100)
+@given(TEXTS)
+def test_from_the_history_alone_it_goes_on_as_a_dialogue_that_remembers(texts):
+    dialogue = Dialogue(Grammar(ALL), written=True)
+    history: Messages = []
+
+    async def both() -> None:
+        for text in texts:
+            history.append(user(text))
+            moves = dialogue.read(text)
+            while moves or history[-1]["role"] == "user":
+                message = await answer(history)
+                said = " ".join(block["text"] for block in message["content"] if "text" in block)
+                calls = [block["toolUse"]["input"] for block in message["content"] if "toolUse" in block]
+                assert said == " ".join(move.text for move in moves if isinstance(move, Say))
+                assert calls == [move.input for move in moves if isinstance(move, Call)]
+                if message["content"]:
+                    history.append(message)
+                if not calls:
+                    break
+                moves = []
+                for block in message["content"]:
+                    if "toolUse" in block:
+                        call_id = block["toolUse"]["toolUseId"]
+                        result = {"toolUseId": call_id, "status": "success", "content": [{"text": "It is done"}]}
+                        history.append({"role": "user", "content": [{"toolResult": result}]})
+                        moves += dialogue.result(ToolResultEvent(result))
+
+    asyncio.run(both())
 
 
 BLOCKS = st.one_of(
