@@ -323,6 +323,11 @@ class Engine:
             if last:
                 self._guarded(self.at_rest, "the end of the manager", task)
 
+    @property
+    def is_exiting(self) -> bool:
+        """Whether the interpreter is about to end."""
+        return self._exiting
+
     def at_rest(self) -> None:
         """The manager was shut down, and nothing runs in it any more: let go of what is held for tasks to come."""
         if self.ledger is not None:

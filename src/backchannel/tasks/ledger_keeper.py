@@ -80,7 +80,11 @@ class Keeper(Launcher):
             for task in self.store.tasks:
                 if task.restored and not task.done() and task.tool_name == tool.tool_name and task not in waiting:
                     task.options = dataclasses.replace(
-                        tool.task_options, announce=task.announce, timeout=task.timeout, deferred=task.options.deferred
+                        tool.task_options,
+                        announce=task.announce,
+                        timeout=task.timeout,
+                        deferred=task.options.deferred,
+                        retry=None,
                     )
         for task in waiting:
             # In a thread: it is the user's code, and may ask a service.
@@ -130,6 +134,11 @@ class Keeper(Launcher):
         """A task is under way of which nothing runs here. With the lock held."""
         self._pending += 1
         self._open.add(task)
+
+    def wait_for(self, task: Task) -> None:
+        """Something brings the task to its end by itself, so that `shutdown` waits for it."""
+        with self.lock:
+            self._open.discard(task)
 
     def await_tool(self, task: Task) -> None:
         """The task goes on when its tool is declared again."""

@@ -105,9 +105,9 @@ def _go_on(manager: AsyncToolManager, task: Task, record: TaskRecord, wall: floa
     if outside is None and record.where.get("kind") == "dask" and "key" in record.where:
         from .runners.dask_attach import attach
 
-        if task.timeout is not None:
-            since = record.created if record.started is None else record.started
-            manager.limit(task, max(task.timeout - (wall - since), 0.0))
+        if task.timeout is not None and record.started is not None:
+            manager.limit(task, max(task.timeout - (wall - record.started), 0.0))
+        manager.wait_for(task)
         attach(task, record.where, manager)
         return
     seen = manager.clock() - max(wall - record.seen, 0.0)

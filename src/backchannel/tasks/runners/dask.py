@@ -11,12 +11,14 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from ...errors import MissingExtraError, TaskRefusedError, TaskTransferError, TaskWorkerError
 from ...tools.text import error_text
 from ...tools.threads import WorkerThreads
+from .. import lifecycle
+from ..exit import be_first
 from .dask_worker import end_body, run_body
 from .runner import Job
 from .transfer import check_installed, open_outcome, pack
@@ -27,6 +29,15 @@ _LARGE = 1_000_000
 """Bytes of a body from which on it goes to a worker by itself, and not through the scheduler."""
 
 _GONE = ("closing", "closed")
+
+ATTACH_S = 10.0
+"""How long a scheduler is tried to be reached that an earlier process used, seconds."""
+
+_FOUND_S = 5.0
+"""How long a scheduler is asked for what an earlier process gave it, seconds."""
+
+_MARK = "backchannel-heard"
+_ASKED_S = 0.05
 
 _endings = WorkerThreads(8, "backchannel-dask-end")
 
@@ -56,6 +67,7 @@ class DaskRunner:
     def __init__(self, client: Any = None) -> None:
         check_installed()
         self._distributed = _import()
+        be_first()  # It closes its clients at the interpreter's exit, when tasks have still their grace.
         self._choice = client
         self._lock = threading.Lock()
         self._link: _Link | None = None
@@ -84,6 +96,17 @@ class DaskRunner:
         if link is not None and isinstance(self._choice, str):
             link.client.close()
 
+    def attach(self, job: Job, where: Mapping[str, Any]) -> None:
+        """Go on with a body that an earlier process gave to this cluster; blocks while it connects.
+
+        Raises:
+            TaskError: If the cluster cannot be reached.
+        """
+        link = self._connected(time.monotonic(), ATTACH_S)
+        place = job.place = _Place(link, job, str(where["key"]))
+        job.task.add_done_callback(place.stop)
+        link.attach(place, str(where.get("topic", "")))
+
     def _start(self, job: Job, asked: float) -> None:
         try:
             link = self._connected(asked)
@@ -97,21 +120,22 @@ class DaskRunner:
         job.task.add_done_callback(place.stop)
         link.start(place, body)
 
-    def _connected(self, asked: float) -> _Link:
+    def _connected(self, asked: float, timeout_s: float | None = None) -> _Link:
         with self._lock:
             if self._unreachable is not None and self._unreachable[0] > asked:
                 # It was asked for before the others failed: one vain attempt is enough for all of them.
                 raise TaskWorkerError(self._unreachable[1])
             client = self._link.client if self._link is not None and isinstance(self._choice, str) else None
             if client is None or client.status in _GONE:
-                client = self._connect() if isinstance(self._choice, str) else self._usable_client()
+                client = self._connect(timeout_s) if isinstance(self._choice, str) else self._usable_client()
             if self._link is None or self._link.client is not client:
                 self._link = _Link(client)
             return self._link
 
-    def _connect(self) -> Any:
+    def _connect(self, timeout_s: float | None) -> Any:
+        limit = {} if timeout_s is None else {"timeout": timeout_s}
         try:
-            return self._distributed.Client(self._choice, set_as_default=False, name="backchannel")
+            return self._distributed.Client(self._choice, set_as_default=False, name="backchannel", **limit)
         except (OSError, ValueError) as error:
             text = (
                 f"No Dask scheduler can be reached at {self._choice} ({error_text(error, 300)}). Start one, or correct "
@@ -138,15 +162,23 @@ class DaskRunner:
 class _Place:
     """Where a job is."""
 
-    def __init__(self, link: _Link, job: Job) -> None:
+    def __init__(self, link: _Link, job: Job, run_id: str | None = None) -> None:
         self.link = link
         self.job = job
-        self.run_id = f"{job.task.tool_name}-{os.urandom(8).hex()}"
+        self.run_id = run_id or f"{job.task.tool_name}-{os.urandom(8).hex()}"
+        # Whether the cluster keeps the outcome for another process, should this one end.
+        self.kept = run_id is not None
+        self.early: list[tuple[float, Any]] | None = None
         self.future: Any = None
         self.worker: str | None = None
         self.stopped = False
         # One object, so that it can be taken back.
         self.stop: Callable[[], object] = functools.partial(link.stop, self)
+
+    def begin(self) -> bool:
+        """Whether the body may run; one that an earlier process saw begin does already."""
+        task = self.job.task
+        return (task.restored and task.life.phase == "body" and not task.done()) or self.job.begin()
 
 
 class _Link:
@@ -158,9 +190,13 @@ class _Link:
         self._places: dict[str, _Place] = {}
         self._topic = f"backchannel-{client.id}"
         client.subscribe_topic(self._topic, self._take)
+        self._heard: dict[str, asyncio.Event] = {}
 
     def start(self, place: _Place, body: Any) -> None:
         self._on_loop(place, self._carry(place, body))
+
+    def attach(self, place: _Place, topic: str) -> None:
+        self._on_loop(place, self._find(place, topic))
 
     def stop(self, place: _Place) -> None:
         if not place.stopped:
@@ -181,12 +217,18 @@ class _Link:
             if place.stopped:
                 return
             data = await self.client.scatter(body, hash=False) if len(body.body) > _LARGE else [body]
+            if (ledger := task.manager.ledger) is not None:
+                place.kept = True
+                address = self.client.scheduler.address
+                ledger.placed(task, {"kind": "dask", "address": address, "key": place.run_id, "topic": self._topic})
             place.future = self.client.submit(
                 run_body, data, place.run_id, self._topic, key=place.run_id, pure=False, priority=task.options.priority
             )
+            if place.kept:
+                await _variable(place.run_id, self.client).set(place.future)
             outcome = await self.client.gather(place.future)
         except BaseException as error:  # noqa: BLE001 - Dask has many, and some end event loops
-            if not place.stopped:
+            if not (place.stopped or (place.kept and task.manager.is_exiting)):
                 self._end(place, error=_in_words(error, task.tool_name))
             if isinstance(error, asyncio.CancelledError) and self.client.status not in _GONE:
                 return
@@ -199,12 +241,46 @@ class _Link:
                 place.future.release()
             await self._forget(place)
 
+    async def _find(self, place: _Place, topic: str) -> None:
+        """Find what an earlier process has begun, and go on with it."""
+        task = place.job.task
+        self._places[place.run_id] = place
+        place.early = []
+        try:
+            place.future = await _variable(place.run_id, self.client).get(timeout=_FOUND_S)
+            await self._listen(topic)
+            seen = 0.0
+            for event in await self.client.get_events(topic):
+                if isinstance(event[1], dict) and event[1].get("backchannel") == place.run_id:
+                    seen = max(seen, event[0])
+                    await self._took(event[1])
+            early, place.early = place.early, None
+            for event in early:
+                if event[0] > seen:
+                    await self._took(event[1])
+            outcome = await self.client.gather(place.future)
+        except TimeoutError:
+            self._places.pop(place.run_id, None)
+            self._lose(place, "the Dask scheduler knows it no more")
+            return
+        except BaseException as error:  # noqa: BLE001 - as above
+            if not (place.stopped or task.manager.is_exiting):
+                self._end(place, error=_in_words(error, task.tool_name))
+        else:
+            self._end(place, outcome)
+        self._places.pop(place.run_id, None)
+        task.remove_done_callback(place.stop)
+        if place.future is not None:
+            place.future.release()
+        await self._forget(place)
+
     async def _stop(self, place: _Place) -> None:
         if place.worker is not None:
             await self._order_end(place.run_id, place.worker, place.job)
+        self._let_go(place)
         if place.future is not None:
             with contextlib.suppress(Exception):
-                await place.future.cancel()
+                await place.future.cancel(force=place.kept)
 
     async def _forget(self, place: _Place) -> None:
         """Take away the scheduler's mark that the body has run."""
@@ -220,7 +296,34 @@ class _Link:
 
     async def _take(self, event: tuple[float, Any]) -> None:
         """An event of the scheduler came."""
-        message = event[1]
+        await self._took(event[1])
+
+    async def _listen(self, topic: str) -> None:
+        """Hear what an earlier process would have heard; returns when nothing more is missed."""
+        if topic not in self._heard:
+            self._heard[topic] = asyncio.Event()
+            self.client.subscribe_topic(topic, functools.partial(self._take_earlier, self._heard[topic]))
+        # A subscription takes its time and is not confirmed: what is said there meanwhile shows when it holds.
+        for _ in range(round(_FOUND_S / _ASKED_S)):
+            if self._heard[topic].is_set():
+                return
+            await self.client.log_event(topic, {_MARK: self.client.id})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ASKED_S):
+                    await self._heard[topic].wait()
+
+    async def _take_earlier(self, heard: asyncio.Event, event: tuple[float, Any]) -> None:
+        """The same for what an earlier process began, of which not everything may have been found yet."""
+        message = event[1] if isinstance(event[1], dict) else {}
+        if message.get(_MARK) == self.client.id:
+            heard.set()
+        place = self._places.get(message.get("backchannel", ""))
+        if place is not None and place.early is not None:
+            place.early.append(event)  # What was before it is being asked for.
+        elif place is not None:
+            await self._took(message)
+
+    async def _took(self, message: Any) -> None:
         if not isinstance(message, dict) or "backchannel" not in message:
             return
         run_id = message["backchannel"]
@@ -232,7 +335,7 @@ class _Link:
             return
         if message["kind"] == "begun":
             place.worker = message["address"]
-            if not place.job.begin():
+            if not place.begin():
                 await self._order_end(run_id, message["address"], place.job)
             return
         task = place.job.task
@@ -246,12 +349,27 @@ class _Link:
         # In a thread: who is told may want something of this client, and would wait for ever on its loop.
         _endings.submit(functools.partial(_settle, place, outcome, error))
 
+    def _lose(self, place: _Place, why: str) -> None:
+        task = place.job.task
+        task.remove_done_callback(place.stop)
+        _endings.submit(lambda: task.manager.feed(task, lifecycle.Vanished(task.manager.clock(), why)))
+
+    def let_go(self, place: _Place) -> None:
+        """Its outcome is written down here: the cluster need not keep it."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._let_go, place)
+
+    def _let_go(self, place: _Place) -> None:
+        if place.kept and self.client.status not in _GONE:
+            with contextlib.suppress(Exception):
+                _variable(place.run_id, self.client).delete()
+
 
 def _settle(place: _Place, outcome: bytes | None, error: BaseException | None) -> None:
     job, value = place.job, None
     if place.worker is None:
         place.worker = "a Dask worker"
-        if not job.begin():
+        if not place.begin():
             return
     if outcome is not None:
         value, error = open_outcome(outcome, job.task.tool_name, f"Dask worker {place.worker}")
@@ -259,6 +377,8 @@ def _settle(place: _Place, outcome: bytes | None, error: BaseException | None) -
         job.raised(error)
     else:
         job.returned(value)
+    if place.kept:
+        place.link.let_go(place)
 
 
 def _lost(why: str) -> TaskWorkerError:
@@ -282,6 +402,10 @@ def _in_words(error: BaseException, tool_name: str) -> BaseException:
         words = TaskWorkerError(f"The Dask cluster could not run {tool_name}: {name}: {said}")
     words.__cause__ = error
     return words
+
+
+def _variable(name: str, client: Any) -> Any:
+    return _import().Variable(name, client=client)
 
 
 def _event(name: str, client: Any) -> Any:
