@@ -15,6 +15,7 @@ from .figures import Figure
 from .hundred_agents import HundredAgents
 from .interruption import Interruption
 from .local_model import LocalModelTalk
+from .progress_load import ProgressLoad
 from .runners import Runners
 from .scale import Scale
 from .submit import Submit
@@ -52,5 +53,6 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "import": ColdImport,
     "local_model": LocalModelTalk,
     "board": BoardLoad,
+    "progress_load": ProgressLoad,
     "browser": BrowserHop,
 }

@@ -22,6 +22,7 @@ from benchmarks.hundred_agents import HundredAgents
 from benchmarks.interruption import Interruption
 from benchmarks.local_model import LocalModelTalk
 from benchmarks.process import measured_alone, resident_mb
+from benchmarks.progress_load import ProgressLoad
 from benchmarks.rates import events_per_second
 from benchmarks.registry import SUBJECTS, Subject
 from benchmarks.report import Outcome, markdown, to_json
@@ -52,6 +53,7 @@ SMALL: dict[str, Subject] = {
     "import": ColdImport(processes=1),
     "local_model": LocalModelTalk(trials=1),
     "board": BoardLoad(tasks=3, few=1, queued=2, rate=10, seconds=0.5),
+    "progress_load": ProgressLoad(tasks=5, rate=20, seconds=0.5),
     "browser": BrowserHop(seconds=1.0, chunks_ms=(40,)),
 }
 MARKS = {"board": pytest.mark.kernel, "browser": pytest.mark.browser}

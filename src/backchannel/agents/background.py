@@ -19,6 +19,8 @@ __all__ = ["BackgroundTasks"]
 
 UPDATE_S = 0.2
 """The shortest time between two updates of progress in the event stream, seconds."""
+MOST_UPDATES = 50
+"""Updates of progress at one time; where more tasks move than that, each is published in its turn."""
 
 
 class BackgroundTasks:
@@ -45,6 +47,7 @@ class BackgroundTasks:
         self._owed: set[str] = set()
         self._moved: set[Task] = set()
         self._scheduled = False
+        self._waking = False
         self._closed = False
 
     def watch(self) -> None:
@@ -151,12 +154,16 @@ class BackgroundTasks:
 
     def _publish_moved(self) -> None:
         self._scheduled = False
-        moved, self._moved = self._moved, set()
         if self._closed:
             return
-        for task in moved:
+        # One by one: the set must stay the same object, or a report that comes meanwhile from a thread is lost.
+        for _ in range(min(len(self._moved), MOST_UPDATES)):
+            task = self._moved.pop()
             if not task.done():
                 self._emit(TaskUpdateEvent(task.snapshot()))
+        if self._moved and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_later(UPDATE_S, self._publish_moved)
 
     # Milestones
 
@@ -170,10 +177,14 @@ class BackgroundTasks:
 
     def _wake(self) -> None:
         """Called in any thread."""
+        if self._waking:
+            return
+        self._waking = True
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._take_milestones)
 
     def _take_milestones(self) -> None:
+        self._waking = False
         if self._due is not None:
             self._due.cancel()
             self._due = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from backchannel import AsyncToolManager, BidiAgent, async_tool, tool
+from backchannel.agents.background import MOST_UPDATES, UPDATE_S, BackgroundTasks
 from backchannel.events import TypedEvent, UserSpeechEvent
 from backchannel.models.realtime import ModelProfile
 from backchannel.models.scripted import (
@@ -23,6 +25,7 @@ from backchannel.models.scripted import (
     say,
 )
 from backchannel.tasks import track
+from tests.support.virtual_time import virtual_time
 
 
 @pytest.fixture
@@ -563,3 +566,83 @@ async def test_eight_tasks_that_finish_at_the_same_instant_are_told_in_one_go(ma
     model.check()
     [announcement] = [event for event in model.sent if event["type"] == "bidi_text_input"]
     assert len(announcement.tasks) == 8
+
+
+def carrier(manager: AsyncToolManager) -> tuple[Any, BackgroundTasks, list[TypedEvent]]:
+    """An agent that is none, what carries its tasks' changes, and what that published."""
+
+    @async_tool(manager)
+    def research(topic: str) -> str:
+        """Research a topic."""
+        return topic
+
+    events: list[TypedEvent] = []
+    agent: Any = SimpleNamespace(
+        tool_registry=SimpleNamespace(tools=lambda: [research]), announced=set(), open_calls={}
+    )
+    tasks = BackgroundTasks(agent, asyncio.get_running_loop(), lambda fact: None, events.append)
+    tasks.watch()
+    return agent, tasks, events
+
+
+@virtual_time
+async def test_of_very_many_tasks_that_move_each_is_published_in_its_turn(manager):
+    agent, carried, events = carrier(manager)
+    count = 5 * MOST_UPDATES
+    tasks = [manager.defer("research", {"topic": str(number)}, owner=agent) for number in range(count)]
+    await asyncio.sleep(0)
+    events.clear()
+    for period in range(20):
+        for task in tasks:
+            task.report(period, 20, None)
+        before = len(events)
+        await asyncio.sleep(UPDATE_S)
+        assert len(events) - before <= MOST_UPDATES
+    assert {event["task"]["id"] for event in events} == {task.id for task in tasks}
+    # The newest of each comes, also when nothing is reported any more.
+    await asyncio.sleep(UPDATE_S * 10)
+    assert {event["task"]["id"]: event["task"]["done"] for event in events} == {task.id: 19 for task in tasks}
+    before = len(events)
+    await asyncio.sleep(UPDATE_S * 10)
+    assert len(events) == before
+    carried.close()
+
+
+@virtual_time
+async def test_a_report_that_comes_while_others_are_published_is_not_lost(manager):
+    agent, carried, events = carrier(manager)
+    one, other = (manager.defer("research", {"topic": topic}, owner=agent) for topic in ("one", "other"))
+    await asyncio.sleep(0)
+    taken = carried._emit
+
+    def emit(event: TypedEvent) -> None:
+        taken(event)
+        for task in (one, other):
+            if task.progress.done == 1:
+                task.report(2, 3, None)  # as another thread may at this moment
+
+    carried._emit = emit
+    one.report(1, 3, None)
+    other.report(1, 3, None)
+    await asyncio.sleep(UPDATE_S * 3)
+    last = {event["task"]["id"]: event["task"]["done"] for event in events}
+    assert last == {one.id: 2, other.id: 2}
+    carried.close()
+
+
+@virtual_time
+async def test_quarters_that_many_tasks_reach_at_once_are_taken_together(manager):
+    agent, carried, _ = carrier(manager)
+    tasks = [manager.defer("research", {"topic": str(number)}, owner=agent) for number in range(100)]
+    [watch] = carried._milestones
+    taken: list[int] = []
+    take = watch.take
+    watch.take = lambda: taken.append(len(found := take())) or found
+    for task in tasks:
+        task.report(1, 4, None)
+    await asyncio.sleep(0.01)
+    assert taken == [100]
+    tasks[0].report(2, 4, None)
+    await asyncio.sleep(0.01)
+    assert taken == [100, 1]
+    carried.close()
