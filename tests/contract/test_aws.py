@@ -19,6 +19,7 @@ from backchannel.aws import (
     DynamoDBResult,
     S3Result,
     SQSResult,
+    access,
     dynamodb_get_tool,
     dynamodb_query_tool,
     lambda_tool,
@@ -192,6 +193,19 @@ def test_a_request_whose_answer_is_lost_is_not_sent_again(url: str):
         listening.shutdown(socket.SHUT_RDWR)
     thread.join()
     assert len(received) == 1
+
+
+def test_a_function_that_does_not_answer_in_time_ran_once(
+    url: str, functions: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(access, "LAMBDA_READ_TIMEOUT_S", 0.5)
+    go = threading.Event()
+    functions.functions["endless"] = lambda event: go.wait(WAIT)
+    said = failed(lambda_tool("endless", endpoint_url=functions.url)())
+    go.set()
+    assert "did not answer in time about Lambda function endless" in said
+    assert 'mode="event"' in said
+    assert len(functions.requests) == 1
 
 
 def test_an_event_without_a_place_for_results_says_so(url: str, functions: LambdaEndpoint):

@@ -59,10 +59,11 @@ def test_the_code_of_the_page_makes_its_tools(monkeypatch: pytest.MonkeyPatch):
     names: dict[str, Any] = {}
     exec(first, names)
     assert {"call_api", "query_orders", "nightly"} <= set(names["agent"].tool_names)
+    called = {"call_api": names["call_api"]}
     queues = dict.fromkeys(["queue_url", "success_queue_url", "failure_queue_url"], "https://queue")
     for code in others:
-        exec(code, {name: getattr(aws, name) for name in aws.__all__} | queues)
-    assert len(others) == 3
+        exec(code, {name: getattr(aws, name) for name in aws.__all__} | queues | called)
+    assert len(others) == 9
 
 
 def test_every_tool_is_on_the_page():

@@ -44,7 +44,11 @@ def test_actions_are_those_of_iam(service: str, method: str, action: str):
         (refusal("ProvisionedThroughputExceededException"), ["throttling", "later"], True),
         (refusal("SlowDown", status=503), ["throttling"], True),
         (refusal("ResourceNotFoundException"), ["finds no table orders", "region"], False),
-        (refusal("ExpiredTokenException", "secret"), ["sign in again"], False),
+        (refusal("ExpiredTokenException", "secret"), ["have expired", "sign in again"], False),
+        (refusal("UnrecognizedClientException"), ["AWS_PROFILE", "sign in again", "clock"], False),
+        (refusal("PermanentRedirect", status=301), ["another region", "region_name="], False),
+        (refusal("InvalidArn", "Invalid Region"), ["another region", "Invalid Region"], False),
+        (refusal("RequestEntityTooLargeException", "6 MB", 413), ["too large", "into S3", "6 MB"], False),
         (refusal("InternalServerError", status=500), ["failed", "later"], True),
         (refusal("ValidationException", "bad key"), ["refused", "bad key"], False),
         (exceptions.NoCredentialsError(), ["No AWS credentials", "profile_name="], False),
@@ -69,6 +73,11 @@ def test_each_error_says_what_to_do_and_whether_it_may_pass(error: Exception, wo
 
 def test_what_may_repeat_a_signed_request_is_not_passed_on():
     assert "secret" not in said(refusal("SignatureDoesNotMatch", "The canonical string was secret", 403))
+
+
+def test_what_is_not_found_says_where_it_was_looked_for():
+    found = refusal_of(refusal("ResourceNotFoundException"), "dynamodb", "get_item", "table orders", "eu-west-1")
+    assert "finds no table orders in eu-west-1" in str(found)
 
 
 def test_a_function_that_does_not_answer_is_better_called_by_an_event():

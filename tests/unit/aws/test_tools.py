@@ -557,6 +557,27 @@ def test_a_batch_job_shows_its_array_and_says_why_it_failed():
     assert client.calls[0][1]["parameters"] == {"size": "3"}
 
 
+def test_an_address_that_is_none_is_named():
+    task = dynamodb_get_tool("orders", endpoint_url="localhost:8000", region_name="eu-west-1")("x")
+    task.wait(WAIT)
+    assert isinstance(task.error, AWSError)
+    assert "localhost:8000" in str(task.error)
+    assert "endpoint_url=" in str(task.error)
+
+
+def test_a_result_that_is_too_large_for_lambda_says_what_to_do():
+    answer = b'{"errorType": "Function.ResponseSizeTooLarge", "errorMessage": "Response payload size exceeded"}'
+    task = lambda_tool("f", client=FakeClient(invoke={"Payload": body(answer), "FunctionError": "Unhandled"}))()
+    task.wait(WAIT)
+    assert "put its result into S3" in str(task.error)
+
+
+def test_an_event_cannot_say_under_which_id_its_result_goes():
+    client = FakeClient(invoke={})
+    lambda_tool("f", mode="event", client=client)({"task_id": "somebody else's"}).result(WAIT)
+    assert json.loads(client.calls[0][1]["Payload"])["task_id"] != "somebody else's"
+
+
 def test_after_a_missing_sign_in_the_next_call_looks_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Any):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
