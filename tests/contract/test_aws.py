@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -422,6 +425,78 @@ def test_an_execution_that_fails_says_where_and_why(url: str):
     assert "NoData: the table is empty" in said
     gone = "arn:aws:states:eu-west-1:123456789012:stateMachine:gone"
     assert "finds no state machine" in failed(step_functions_tool(gone, endpoint_url=url)({}))
+
+
+# A restart
+
+
+TOOLS = """
+def tools(manager, functions_url, queue_url, machine_arn):
+    options = {"mode": "event", "poll_s": 0.2, "endpoint_url": functions_url, "manager": manager}
+    return [
+        lambda_tool("train", result=DynamoDBResult("results", client=boto3.client("dynamodb")), **options),
+        lambda_tool("score", result=SQSResult(queue_url, client=boto3.client("sqs")), **options),
+        step_functions_tool(machine_arn, poll_s=0.2, manager=manager),
+    ]
+"""
+
+PROCESS = f"""
+import os, sys, threading
+import boto3
+from backchannel import AsyncToolManager
+from backchannel.aws import DynamoDBResult, SQSResult, lambda_tool, step_functions_tool
+{TOOLS}
+ledger, *places = sys.argv[1:]
+manager = AsyncToolManager(ledger=ledger)
+tasks = [tool() for tool in tools(manager, *places)]
+pause = threading.Event()
+while not all(manager.ledger.goes_on(task) for task in tasks):
+    pause.wait(0.02)
+print(*(task.id for task in tasks), flush=True)
+os._exit(1)
+"""
+
+
+def test_after_a_crash_everything_that_goes_on_in_aws_is_found_again(
+    url: str, functions: LambdaEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    table = make_table(url, ("id", "S"), name="results")
+    sqs, queue = make_queue(url)
+    arn = machine(url, {"Long": {"Type": "Wait", "Seconds": 600, "End": True}}, "Long")
+    go = threading.Event()
+
+    def train(event: Any) -> None:
+        assert go.wait(WAIT)
+        table.put_item(Item={"id": event["task_id"], "result": "trained"})
+
+    def score(event: Any) -> None:
+        assert go.wait(WAIT)
+        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"task_id": event["task_id"], "result": "scored"}))
+
+    functions.functions |= {"train": train, "score": score}
+    ledger, places = str(tmp_path / "tasks.jsonl"), (functions.url, queue, arn)
+    command = [sys.executable, "-c", PROCESS, ledger, *places]
+    crashed = subprocess.run(command, capture_output=True, text=True, timeout=WAIT, check=False)
+    assert crashed.returncode == 1, crashed.stderr
+    ids = crashed.stdout.split()
+    assert executions(url) == ["RUNNING"]
+    go.set()
+
+    manager = AsyncToolManager(ledger=ledger)
+    assert [task.id for task in manager.tasks] == ids
+    trained, scored, execution = manager.tasks
+    names: dict[str, Any] = {name: globals()[name] for name in ("boto3", "lambda_tool", "step_functions_tool")}
+    names |= {"DynamoDBResult": DynamoDBResult, "SQSResult": SQSResult}
+    exec(TOOLS, names)
+    kept = names["tools"](manager, *places)
+    assert (trained.result(WAIT), scored.result(WAIT)) == ("trained", "scored")
+    poll(lambda: execution.progress.message == "Long")
+    execution.cancel()
+    poll(lambda: executions(url) == ["ABORTED"])
+    assert [name for name, _, _ in functions.requests] == ["train", "score"]
+    assert len(kept) == 3
+    manager.shutdown()
 
 
 # DynamoDB and S3

@@ -38,6 +38,8 @@ SHOWN = {
         "I have started that. What else?",
         "Four.",
         "By the way, the sea is larger than it looks.",
+        "ask the boss May we go home? - running",
+        "At six.",
         "Task 1: count words Moby-Dick, done",
     ],
     "03-aws-tools": [

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..errors import ToolDefinitionError
-from ..tasks import AsyncTool, AsyncToolManager
+from ..tasks import AsyncTool, AsyncToolManager, Deferred
 from ..tools.schema import FunctionSchema
 from .access import Access
 from .run import Remote
@@ -119,11 +119,15 @@ def define(
             return made.follow(handle).begin(handle)
         return made(arguments)
 
+    def resume(handle: Mapping[str, Any]) -> Deferred:
+        assert isinstance(made, Remote)
+        return made.follow(handle).deferred(handle)
+
     run.__signature__ = _signature(input_schema)  # type: ignore[attr-defined]
     run.__name__ = run.__qualname__ = options.get("name") or name
     run.__doc__ = options.get("description") or description
     # A client of boto3 goes to no other process, and needs none: it waits.
-    rest: dict[str, Any] = {"runner": "thread"} | {
+    rest: dict[str, Any] = {"runner": "thread", "resume": resume if isinstance(made, Remote) else None} | {
         key: value
         for key, value in options.items()
         if key not in (*_ACCESS, "name", "description") and not (key == "confirm" and value is None)

@@ -163,9 +163,8 @@ class Following:
         return value
 
     def deferred(self, handle: Mapping[str, Any]) -> Deferred:
-        """Return the value to come."""
-        del handle
-        self._deferred = Deferred(self._poll, every_s=self._pause(), advice=self._advice)
+        """Return the value to come; ``handle`` is by what another process finds it."""
+        self._deferred = Deferred(self._poll, every_s=self._pause(), handle=handle, advice=self._advice)
         self._attach()
         return self._deferred
 

@@ -250,8 +250,7 @@ class Engine:
 
     def await_outside(self, task: Task, deferred: Deferred) -> None:
         """The value comes from elsewhere. With the lock held."""
-        if deferred.advice:
-            self._advice[task] = deferred.advice
+        self.advise(task, deferred)
         if deferred.poll is None:
             self._open.add(task)
             self._idle.notify_all()
@@ -261,6 +260,11 @@ class Engine:
     def is_left_open(self, task: Task) -> bool:
         """Whether only somebody else can end the task: its body has returned, and nobody asks for the value."""
         return task in self._open
+
+    def advise(self, task: Task, deferred: Deferred) -> None:
+        """Keep what a time-out is to say besides. With the lock held."""
+        if deferred.advice:
+            self._advice[task] = deferred.advice
 
     # Telling
 

@@ -149,6 +149,7 @@ class Keeper(Launcher):
         with self.lock:
             if task.done():
                 return
+            self.advise(task, deferred)
             if deferred.poll is not None:
                 self._open.discard(task)
         if self.ledger is not None:

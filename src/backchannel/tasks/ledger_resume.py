@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 ENDED = "the process that ran it ended before it did"
 """Why a task is lost whose process could not say so itself."""
 
+LAST_LOOK_S = 30.0
+"""How long a value may be asked for that perhaps came in time while nobody could ask, seconds."""
+
 _CUT = " (The rest of it went with the process that had it.)"
 
 
@@ -97,8 +100,9 @@ def _go_on(manager: AsyncToolManager, task: Task, record: TaskRecord, wall: floa
     """Decide what becomes of a task that had not ended."""
     outside = record.outside
     if outside is not None and (not outside.get("poll") or "handle" in outside):
-        if task.timeout is not None and record.started is not None:
-            manager.limit(task, max(task.timeout - (wall - record.started), 0.0))
+        left_s = _left_s(task, record, wall)
+        if left_s is not None and (left_s > 0 or not outside.get("poll")):
+            manager.limit(task, left_s)
         if outside.get("poll"):
             manager.await_tool(task)
         return
@@ -114,6 +118,13 @@ def _go_on(manager: AsyncToolManager, task: Task, record: TaskRecord, wall: floa
     manager.feed(task, lifecycle.Vanished(seen, ENDED))
 
 
+def _left_s(task: Task, record: TaskRecord, wall: float) -> float | None:
+    """Return how much is left of a task's time-out, seconds; None where it has none."""
+    if task.timeout is None or record.started is None:
+        return None
+    return max(task.timeout - (wall - record.started), 0.0)
+
+
 def take_up(task: Task, tool: AsyncTool, take: Callable[[Deferred, contextvars.Context], None]) -> None:
     """Ask for a task's value again, as its tool says, which is there again; else the task is lost."""
     manager, record = task.manager, task.record
@@ -125,6 +136,9 @@ def take_up(task: Task, tool: AsyncTool, take: Callable[[Deferred, contextvars.C
         try:
             deferred: Any = resume_with(handle)
             if isinstance(deferred, Deferred):
+                ledger = manager.ledger
+                if record is not None and ledger is not None and _left_s(task, record, ledger.now()) == 0:
+                    manager.limit(task, LAST_LOOK_S)
                 take(deferred, contextvars.copy_context())
                 return
             why = f"resume of its tool {tool.tool_name} returned {type(deferred).__name__} instead of Deferred"

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from backchannel import aws
+from backchannel import AsyncToolManager, aws
 from backchannel.aws.refusal import action_of
 
 ROOT = Path(__file__).parents[3]
@@ -53,17 +53,19 @@ def test_a_policy_allows_what_its_tool_asks_for_and_nothing_else(tool: str):
     assert allowed(section.partition("## Errors")[0]) == needed
 
 
-def test_the_code_of_the_page_makes_its_tools(monkeypatch: pytest.MonkeyPatch):
+def test_the_code_of_the_page_makes_its_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     first, *others = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {}
     exec(first, names)
     assert {"call_api", "query_orders", "nightly"} <= set(names["agent"].tool_names)
-    called = {"call_api": names["call_api"]}
-    queues = dict.fromkeys(["queue_url", "success_queue_url", "failure_queue_url"], "https://queue")
+    known: dict[str, Any] = dict.fromkeys(["queue_url", "success_queue_url", "failure_queue_url"], "https://queue")
+    known |= {name: getattr(aws, name) for name in aws.__all__}
+    known |= {"AsyncToolManager": AsyncToolManager, "call_api": names["call_api"]}
+    monkeypatch.chdir(tmp_path)
     for code in others:
-        exec(code, {name: getattr(aws, name) for name in aws.__all__} | queues | called)
-    assert len(others) == 9
+        exec(code, dict(known))
+    assert len(others) == 10
 
 
 def test_every_tool_is_on_the_page():

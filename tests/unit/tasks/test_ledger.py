@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from backchannel.errors import (
     TaskRefusedError,
 )
 from backchannel.tasks import (
+    PENDING,
     AsyncToolManager,
     Deferred,
     Ledger,
@@ -31,6 +33,7 @@ from backchannel.tasks import (
     read_ledger,
 )
 from backchannel.tasks.ledger_state import TaskRecord
+from tests.support.manual_timers import ManualTimers
 
 
 @pytest.fixture
@@ -284,6 +287,33 @@ def test_a_tool_that_defers_stays_open_too_and_one_that_polls_is_taken_up_by_its
     assert again.result(10) == "j-7 is done"
     assert handles == [{"job": "j-7"}]
     second.shutdown()
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_a_value_that_came_in_time_is_found_although_nobody_asked_until_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch, came: bool
+) -> None:
+    first = AsyncToolManager(ledger=path)
+    task = first.defer("job", {}, poll=lambda: 1, every_s=3600, timeout=60)
+    assert first.ledger is not None
+    first.ledger.deferred(task, Deferred(lambda: 1, handle={"job": "j"}))
+    abandon(first)
+
+    timers = ManualTimers.installed(monkeypatch)
+    second = AsyncToolManager(ledger=Ledger(path, now=lambda: time.time() + 3600), clock=timers.clock)
+    (again,) = second.tasks
+    timers.advance(3600)
+    assert again.status == "running"
+
+    def resume(handle: Any) -> Deferred:
+        return Deferred(lambda: "here" if came else PENDING, every_s=1, advice="Look at the job", handle=handle)
+
+    async_tool(second, name="job", resume=resume)(lambda: None)
+    if not came:
+        timers.advance(31)
+    assert again.wait(10)
+    assert again.summary() == ("here" if came else "It ran longer than its time-out of 60 seconds. Look at the job.")
+    abandon(second)
 
 
 @pytest.mark.parametrize("fault", ["no resume", "raises", "wrong"])
