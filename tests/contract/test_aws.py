@@ -452,6 +452,7 @@ tasks = [tool() for tool in tools(manager, *places)]
 pause = threading.Event()
 while not all(manager.ledger.goes_on(task) for task in tasks):
     pause.wait(0.02)
+manager.ledger.flush()
 print(*(task.id for task in tasks), flush=True)
 os._exit(1)
 """
