@@ -134,6 +134,37 @@ def test_a_frame_is_declared_tried_again_checked_and_shown_as_a_cell_shows_it(re
     assert "0.04" in reloaded.until(shown, "the frame under the board")[0]
 
 
+PLOT = '''%%async_tool
+import threading
+import matplotlib.pyplot as plt
+go, drawn = threading.Event(), threading.Event()
+def plot(name: str):
+    """Plot."""
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    drawn.set()
+    go.wait(20)
+    return figure
+'''
+
+
+def test_a_figure_of_a_task_is_shown_under_its_board_and_in_no_other_cell(notebook: FrontEnd) -> None:
+    pytest.importorskip("matplotlib")
+
+    def pictures(cell: Cell) -> list[str]:
+        return [item["msg_type"] for item in cell.messages if "image/png" in item["content"].get("data", {})]
+
+    assert notebook.run("import matplotlib.pyplot as plt", cell="imports").error == ""
+    cell = notebook.run(PLOT, cell="declares")
+    assert cell.error == ""
+    assert pictures(notebook.run('task = plot("x"); drawn.wait(20)', cell="calls")) == []
+    mine = notebook.run("_ = plt.plot([3, 4])", cell="mine")
+    assert pictures(mine) == ["display_data"]
+    assert pictures(notebook.run("go.set(); _ = task.result(20)", cell="waits")) == []
+    notebook.until(lambda: pictures(cell) == ["display_data"], "the figure under the board")
+    assert pictures(notebook.run("task.value.axes[0].get_title()", cell="looks")) == []
+
+
 def test_the_help_of_the_magic_lists_the_options(reloaded: FrontEnd) -> None:
     reloaded.run("help = get_ipython().object_inspect('%%async_tool')")
     said = reloaded.run("print(help['docstring'])").text

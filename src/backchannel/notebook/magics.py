@@ -13,6 +13,7 @@ from ..tasks import AsyncTool, Task, async_tool
 from ..tools import AgentTool
 from .cell_tool import find_tool
 from .doctor import notices
+from .figures import watch_figures, watch_no_more
 from .hub import Hub
 from .ledger_place import LEDGER_VARIABLE
 from .magic_line import MagicLine
@@ -42,6 +43,7 @@ def load(shell: Any) -> Hub:
     shell.register_magics(magics)
     shell.display_formatter.ipython_display_formatter.for_type(Task, magics.show_task)
     shell.events.register("post_run_cell", magics.look_for_tools)
+    watch_figures(shell.events)
     _loaded[id(shell)] = magics
     _keep_from_the_start(hub)
     return hub
@@ -64,6 +66,7 @@ def unload(shell: Any) -> None:
     if magics is None:
         return
     shell.events.unregister("post_run_cell", magics.look_for_tools)
+    watch_no_more(shell.events)
     shell.display_formatter.ipython_display_formatter.pop(Task, None)
     for kind, names in magics.magics.items():
         for name in names:
@@ -102,6 +105,7 @@ class BackchannelMagics(Magics):
         --after TASKS          numbers, or variables that hold tasks, which must be done first, as in 3,load
         --takes-results        a model may give the result of another task as an argument
         --deferred             the value comes from elsewhere later: return Deferred()
+        --resume FUNCTION      after a restart of the kernel makes a new Deferred of the handle of the old one
         --grace SECONDS        how long a model's call waits for a quick result before it is acknowledged
 
         What is told:

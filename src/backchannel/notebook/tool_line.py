@@ -67,6 +67,7 @@ TOOL_LINE.add_argument("--on-duplicate", type=one_of(*get_args(OnDuplicate)))
 TOOL_LINE.add_argument("--after", type=_names)
 TOOL_LINE.add_argument("--takes-results", action="store_true", default=None)
 TOOL_LINE.add_argument("--deferred", action="store_true", default=None)
+TOOL_LINE.add_argument("--resume", type=_variable)
 TOOL_LINE.add_argument("--announce", type=one_of(*get_args(Announce)))
 TOOL_LINE.add_argument("--milestones", type=_milestones)
 TOOL_LINE.add_argument("--grace", type=seconds(least=0), dest="grace_s")
@@ -127,10 +128,12 @@ class ToolLine:
             found["retry_on"] = tuple(_exception(name, names, notes) for name in said.retry_on)
         if said.after is not None:
             found["after"] = tuple(_task(name, names, manager) for name in said.after)
-        if said.summarize is not None:
-            found["summarize"] = summarize = names.get(said.summarize)
-            if not callable(summarize):
-                raise _wrong("--summarize", f"{said.summarize}: there is no function of that name")
+        for option in ("summarize", "resume"):
+            name = getattr(said, option)
+            if name is not None:
+                found[option] = names.get(name)
+                if not callable(found[option]):
+                    raise _wrong(f"--{option}", f"{name}: there is no function of that name")
         return found, notes
 
 

@@ -14,6 +14,7 @@ from backchannel.notebook.magics import BackchannelMagics
 from backchannel.notebook.tool_line import TOOL_LINE, ToolLine
 from backchannel.tasks import AsyncTool, AsyncToolManager, async_tool
 from backchannel.tasks import manager as manager_module
+from backchannel.tasks.decorator import ToolOptions
 from backchannel.tasks.runners.threads import ThreadRunner
 
 
@@ -63,6 +64,7 @@ def test_an_empty_line_changes_nothing() -> None:
         ("--runner process", {"runner": "process"}),
         ("--runner=tcp://127.0.0.1:8786", {"runner": "tcp://127.0.0.1:8786"}),
         ("--summarize str", {"summarize": str}),
+        ("--deferred --resume str", {"deferred": True, "resume": str}),
     ],
 )
 def test_options_are_those_of_the_decorator(line: str, expected: dict[str, Any] | None) -> None:
@@ -140,6 +142,7 @@ def test_runs_beyond_the_workers_wait(manager: AsyncToolManager) -> None:
         ("--after 99", "--after 99: there is no task of that number"),
         ("--after number", "--after number: there is no task"),
         ("--summarize number", "--summarize number: there is no function"),
+        ("--deferred --resume nothing", "--resume nothing: there is no function"),
         ("--result-as 2x", "--result-as must be a name; '2x' cannot be the name of a variable"),
         ("--retriez 2", "--retriez is not known here; did you mean --retries"),
         ("--timeout 5 fast", "fast is not known here"),
@@ -158,6 +161,12 @@ def test_an_error_that_is_not_known_here_counts_by_its_name_and_that_is_said() -
     assert notes == [
         "--retry-on requests.Timeout: no such exception is known here; any error of a class named Timeout will count."
     ]
+
+
+def test_every_option_of_a_tool_has_one_here_but_what_the_function_itself_says() -> None:
+    here = {action.dest for action in TOOL_LINE._actions}
+    assert set(ToolOptions.__annotations__) - here == {"description", "input_schema"}
+    assert here - set(ToolOptions.__annotations__) == {"workers", "result_as"}
 
 
 def test_the_help_names_every_option() -> None:
