@@ -124,6 +124,8 @@ class OpenAIAccess:
                 return self.failed(code or None, said)
             case openai.OpenAIError():
                 return ModelError(f"{name} cannot be asked: {said}")
+        if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore"):
+            return ModelError(f"the connection to {name} broke while it answered ({said})")
         return ModelError(f"{name} sent what cannot be read ({type(error).__name__}: {said}); its answer is lost")
 
 

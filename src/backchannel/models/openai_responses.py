@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from ..errors import ModelError
 from ..messages import BACKGROUND_NOTICE, Messages, ToolResult, ToolSpec
 from .openai_access import OpenAIAccess
 from .responses_items import input_items, sealed, tool_param
@@ -113,8 +114,8 @@ class _EventReader:
         self._written: set[int] = set()
 
     def take(self, event: Any) -> Iterator[StreamEvent]:
-        index = getattr(event, "output_index", 0)
-        match getattr(event, "type", None):
+        index = _field(event, "output_index") or 0
+        match _field(event, "type"):
             case "response.output_item.added":
                 yield from self._begin(index, event.item)
             case "response.output_text.delta" | "response.refusal.delta":
@@ -126,17 +127,17 @@ class _EventReader:
             case "response.completed" | "response.incomplete":
                 yield from self._finish(event.response)
             case "response.failed":
-                error = getattr(event.response, "error", None)
-                said = getattr(error, "message", None) or "no reason was given"
-                raise self._access.failed(getattr(error, "code", None), said)
+                raise self._failed(_field(event.response, "error"))
             case "error":
-                said = getattr(event, "message", None) or "no reason was given"
-                raise self._access.failed(getattr(event, "code", None), said)
+                raise self._failed(event)
+
+    def _failed(self, error: Any) -> ModelError:
+        return self._access.failed(_field(error, "code"), _field(error, "message") or "no reason was given")
 
     def _begin(self, index: int, item: Any) -> Iterator[StreamEvent]:
-        self._begun[index] = item.type
-        if item.type == "function_call":
-            start = {"toolUse": {"toolUseId": item.call_id, "name": item.name}}
+        self._begun[index] = kind = _field(item, "type")
+        if kind == "function_call":
+            start = {"toolUse": {"toolUseId": _field(item, "call_id"), "name": _field(item, "name")}}
             yield {"contentBlockStart": {"contentBlockIndex": index, "start": start}}
 
     def _delta(self, index: int, delta: dict[str, Any]) -> Iterator[StreamEvent]:
@@ -146,33 +147,40 @@ class _EventReader:
     def _end(self, index: int, item: Any) -> Iterator[StreamEvent]:
         if index not in self._begun:
             yield from self._begin(index, item)
-        if item.type == "reasoning":
+        kind = _field(item, "type")
+        if kind == "reasoning":
             yield from self._reasoning(index, item)
         elif index not in self._written:
-            if item.type == "function_call" and item.arguments:
-                yield from self._delta(index, {"toolUse": {"input": item.arguments}})
-            elif item.type == "message":
-                pieces = [str(getattr(part, "text", None) or getattr(part, "refusal", "")) for part in item.content]
-                yield from self._delta(index, {"text": "".join(pieces)})
+            if kind == "function_call" and _field(item, "arguments"):
+                yield from self._delta(index, {"toolUse": {"input": _field(item, "arguments")}})
+            elif kind == "message":
+                parts = _field(item, "content") or ()
+                text = "".join(str(_field(part, "text") or _field(part, "refusal") or "") for part in parts)
+                yield from self._delta(index, {"text": text})
         yield {"contentBlockStop": {"contentBlockIndex": index}}
 
     def _reasoning(self, index: int, item: Any) -> Iterator[StreamEvent]:
-        encrypted = getattr(item, "encrypted_content", None)
+        encrypted = _field(item, "encrypted_content")
         if encrypted:
-            summary = "\n\n".join(part.text for part in getattr(item, "summary", None) or ())
-            reasoning = {"text": summary, "signature": sealed(self._model_id, item.id, encrypted)}
+            summary = "\n\n".join(str(_field(part, "text") or "") for part in _field(item, "summary") or ())
+            signature = sealed(self._model_id, str(_field(item, "id") or ""), encrypted)
+            reasoning = {"text": summary, "signature": signature}
             yield {"contentBlockDelta": {"contentBlockIndex": index, "delta": {"reasoningContent": reasoning}}}
 
     def _finish(self, response: Any) -> Iterator[StreamEvent]:
-        details = getattr(response, "incomplete_details", None)
-        reason = getattr(details, "reason", None)
+        reason = _field(_field(response, "incomplete_details"), "reason")
         if reason is not None:
             stop_reason = _STOP_REASONS.get(reason, reason)
         else:
             stop_reason = "tool_use" if "function_call" in self._begun.values() else "end_turn"
         yield {"messageStop": {"stopReason": stop_reason}}
-        usage = getattr(response, "usage", None)
+        usage = _field(response, "usage")
         if usage is not None:
-            read, written = getattr(usage, "input_tokens", 0) or 0, getattr(usage, "output_tokens", 0) or 0
-            total = getattr(usage, "total_tokens", 0) or read + written
+            read, written = _field(usage, "input_tokens") or 0, _field(usage, "output_tokens") or 0
+            total = _field(usage, "total_tokens") or read + written
             yield {"metadata": {"usage": {"inputTokens": read, "outputTokens": written, "totalTokens": total}}}
+
+
+def _field(value: Any, name: str) -> Any:
+    """Return what is there by this name, or None; what the package does not know it leaves as a dict."""
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
