@@ -100,3 +100,26 @@ def test_a_tool_is_started_looked_at_and_told_by_voice_while_a_cell_is_busy(fron
     front_end.run("go.set()")
     player.hears("solar power is booming")
     assert {"connecting", "thinking", "speaking", "listening"} <= set(player.states)
+
+
+def test_the_next_conversation_goes_on_with_the_tasks_of_the_one_that_was_ended(front_end: FrontEnd) -> None:
+    assert front_end.run("%load_ext backchannel").error == ""
+    assert front_end.run(TOOL).error == ""
+    assert front_end.run("%talk --model local", cell="talk").error == ""
+    voice = front_end.widget("VoiceWidget")
+    player = Player(front_end, voice)
+    front_end.send(voice, {"k": "hello", "client": "p", "version": 1, "lab": True})
+    front_end.send(voice, {"k": "claim", "client": "p", "microphone": False})
+    player.say("research solar power")
+    player.hears("started research solar power")
+    assert front_end.run("%talk --stop").error == ""
+    front_end.until(lambda: (player._play() or player.states[-1:]) == ["off"], "the first conversation to end")
+    assert front_end.run("%talk --model local", cell="talk again").error == ""
+    voice = front_end.widget("VoiceWidget")
+    player = Player(front_end, voice)
+    front_end.send(voice, {"k": "hello", "client": "p", "version": 1, "lab": True})
+    front_end.send(voice, {"k": "claim", "client": "p", "microphone": False})
+    player.say("how far is it")
+    player.hears("35 percent")
+    front_end.run("go.set()")
+    player.hears("solar power is booming")

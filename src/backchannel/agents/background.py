@@ -55,9 +55,9 @@ class BackgroundTasks:
         for tool in self._agent.tool_registry.tools():
             if isinstance(tool, AsyncTool) and tool.manager not in self._watched:
                 self._watched[tool.manager] = tool.manager.subscribe(self._listen)
+                tool.manager.claim_restored(self._agent)
                 # The conversation says itself when one is to be said.
                 self._milestones.append(MilestoneWatch(tool.manager, self._wake, wants=self._wants, gap_s=0.0))
-                tool.manager.claim_restored(self._agent)
                 for task in tool.manager.tasks:
                     if task.owner is self._agent and task.done() and not task.delivered:
                         fact = task.finished_fact()

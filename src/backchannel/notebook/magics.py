@@ -320,6 +320,11 @@ class BackchannelMagics(Magics):
 
     def _end(self, voice: Voice) -> None:
         self.hub.voices.remove(voice)
+        if voice.all_tools:
+            # Its agent is ours, and nobody else has it: the next conversation goes on with its tasks.
+            tools = voice.agent.tool_registry.tools()
+            for manager in dict.fromkeys(tool.manager for tool in tools if isinstance(tool, AsyncTool)):
+                manager.let_go(voice.agent)
         ended = self.hub.loop.submit(voice.stop())
         ended.add_done_callback(lambda _: voice.close())
 

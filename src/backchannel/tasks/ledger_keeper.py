@@ -130,6 +130,13 @@ class Keeper(Launcher):
                 task.owner, task.awaits_agent = agent, False
         return claimed
 
+    def let_go(self, agent: Any) -> None:
+        """An agent is gone for good: its tasks are the next one's that comes, and what it has not told is told then."""
+        with self.lock:
+            for task in self.store.tasks:
+                if task.owner is agent:
+                    task.owner, task.awaits_agent = None, not task.delivered and task.announce != "never"
+
     def add_open(self, task: Task) -> None:
         """A task is under way of which nothing runs here. With the lock held."""
         self._pending += 1

@@ -597,3 +597,18 @@ def test_what_one_agent_asked_for_is_not_told_by_another_after_a_restart(path: P
         assert second.claim_restored(anna) == [of_anna]
         assert [task for task in second.tasks if task.concerns(anna)] == [of_anna, by_hand]
         second.shutdown()
+
+
+def test_the_tasks_of_an_agent_that_is_gone_are_the_next_ones() -> None:
+    gone, other, following = Someone("default"), Someone("default"), Someone("default")
+    with AsyncToolManager() as manager:
+        told = manager.start("told", lambda: 1, {}, owner=gone)
+        owed = manager.start("owed", lambda: 2, {}, owner=gone)
+        never = manager.start("never", lambda: 3, {}, owner=gone, announce="never")
+        others = manager.start("others", lambda: 4, {}, owner=other)
+        ended(manager)
+        told.delivered = True
+        manager.let_go(gone)
+        assert manager.claim_restored(following) == [owed]
+        assert [task.owner for task in (told, owed, never, others)] == [None, following, None, other]
+        assert manager.claim_restored(Someone("default")) == []
