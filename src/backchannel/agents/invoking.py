@@ -25,8 +25,8 @@ class Invoker:
     """Invokes an agent and blocks until it has answered; one call at a time.
 
     Taken is the first that it has of: ``invoke_async`` (as agents of ours and of Strands have it), ``ainvoke`` and
-    ``invoke`` (runnables of LangChain and LangGraph), being called, ``send``. A runnable whose input has ``messages``
-    is given a message of the user's.
+    ``invoke`` (runnables of LangChain and LangGraph), being called, ``send``; of an agent with ``is_idle``, ``send``. A
+    runnable whose input has ``messages`` is given a message of the user's. An answer in pieces is put together.
 
     Args:
         agent: The agent.
@@ -48,7 +48,9 @@ class Invoker:
         if self._asynchronous:
             return self._run(functools.partial(self._ask, given))
         answer = self._ask(given)
-        return self._run(lambda: answer) if inspect.isawaitable(answer) else answer
+        if inspect.isawaitable(answer) or inspect.isasyncgen(answer):
+            return self._run(lambda: answer)
+        return _joined(list(answer)) if inspect.isgenerator(answer) else answer
 
     def is_free(self) -> bool:
         """Whether the agent says that it is idle; one that says nothing of it may be asked."""
@@ -83,14 +85,23 @@ async def _answer(ask: Callable[[], Any]) -> Any:
     answer = ask()
     while inspect.isawaitable(answer):
         answer = await answer
-    return answer
+    if inspect.isasyncgen(answer):
+        return _joined([piece async for piece in answer])
+    return _joined(list(answer)) if inspect.isgenerator(answer) else answer
+
+
+def _joined(pieces: list[Any]) -> Any:
+    """Return an answer that came in pieces: as one text if all are text."""
+    return "".join(pieces) if all(isinstance(piece, str) for piece in pieces) else pieces
 
 
 def _method(agent: Any) -> tuple[Callable[[Any], Any | Awaitable[Any]], bool]:
     """Return how the agent is asked, and whether that needs an event loop."""
     if isinstance(agent, type):
         raise InvalidInputError(f"the agent is the class {agent.__name__}; give an instance: {agent.__name__}(...)")
-    names = ("send",) if isinstance(agent, BidiAgent) else _METHODS
+    names: tuple[str, ...] = ("send",) if isinstance(agent, BidiAgent) else _METHODS
+    if callable(getattr(agent, "is_idle", None)):
+        names = ("send", *names)
     for name in names:
         method = agent if name == "__call__" else getattr(agent, name, None)
         if callable(method) and not isinstance(method, type):

@@ -8,6 +8,7 @@ import gc
 import logging
 import re
 import threading
+import unittest.mock
 
 import pytest
 
@@ -486,6 +487,29 @@ def test_async_functions_and_functions_that_return_awaitables_are_agents(manager
     for ask in (agent, lambda prompt: agent(prompt)):
         with AsyncAgent(ask, manager) as talk:
             assert talk.send("abc").result(WAIT) == "cba"
+
+
+def test_a_generator_that_answers_in_pieces_is_an_agent(manager):
+    def spell(prompt):
+        yield from prompt
+
+    async def spell_later(prompt):
+        for letter in prompt:
+            yield letter
+
+    async def count(prompt):
+        return (len(word) for word in prompt.split())
+
+    for agent, answer in ((spell, "two words"), (spell_later, "two words"), (count, [3, 5])):
+        with AsyncAgent(agent, manager) as talk:
+            assert talk.send("two words").result(WAIT) == answer
+
+
+def test_of_an_agent_that_says_when_it_is_idle_send_is_taken(manager):
+    agent = unittest.mock.MagicMock()
+    with AsyncAgent(agent, manager) as talk:
+        talk.send("hello").result(WAIT)
+    agent.send.assert_called_once_with("hello")
 
 
 def test_an_object_with_send_is_an_agent_as_the_seed_has_it(manager):
