@@ -150,7 +150,13 @@ class AsyncAgent:
         return entry.reply
 
     def on_result(self, result: AsyncTaskResult) -> None:
-        """Take in a result: the agent is told when it is free. The manager's results come here by themselves."""
+        """Take in a result: the agent is told when it is free. The manager's results come here by themselves.
+
+        Raises:
+            TypeError: If it is none; an `AsyncToolManager` gives them to ``on_complete``.
+        """
+        if not isinstance(result, AsyncTaskResult):
+            raise TypeError(f"on_result takes an AsyncTaskResult, not {type(result).__name__}; nothing was told")
         task = self._mine.get(result.task_id)
         with self._changed:
             at_once = task is not None and task.announce == "at_once"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import TaskRefusedError
+from ..tools.tool import AgentTool
 from . import lifecycle
 from .dependencies import After, all_of, filled, shown
 from .duplicates import call_key
@@ -76,6 +77,10 @@ class Launcher(Engine):
             check: Checks and converts all arguments once those results are there.
             key: What makes the call a duplicate of another; None for tool and arguments, where it matters.
         """
+        if isinstance(fn, AgentTool):
+            fn = getattr(fn, "fn", fn)
+        if not callable(fn):
+            raise TypeError(f"{tool_name} was not started: {type(fn).__name__} is no function")
         runner, pool_limit = self._place(tool_name, fn, options, asynchronous)
         needed = (*all_of(after, self._known), *(references or {}).values())
         known = shown(arguments, references) if references else arguments

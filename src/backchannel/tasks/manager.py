@@ -95,6 +95,8 @@ class AsyncToolManager(Keeper):
             raise ValueError(f"AsyncToolManager: grace_s must be 0 seconds or more, not {grace_s!r}")
         super().__init__(max_workers, max_coroutines, max_running, max_queued, runner, clock)
         if on_complete is not None:
+            if not callable(on_complete):
+                raise ValueError(f"AsyncToolManager: on_complete must be a function, not {on_complete!r:.100}")
             self.on_complete = on_complete
         self.grace_s = grace_s
         if ledger is not None:

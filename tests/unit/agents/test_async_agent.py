@@ -392,6 +392,13 @@ def test_what_cannot_be_used_is_refused_in_words(manager):
         AsyncAgent(talk, manager)
 
 
+def test_what_is_no_result_is_refused(manager):
+    with AsyncAgent(Recorder(), manager) as talk:
+        for other in ("done", manager.start("add", int, {}), None):
+            with pytest.raises(TypeError, match="on_result takes an AsyncTaskResult"):
+                talk.on_result(other)
+
+
 def test_waiting_ends_after_the_time_out(manager):
     release = threading.Event()
     with AsyncAgent(lambda _: release.wait(WAIT), manager) as talk:

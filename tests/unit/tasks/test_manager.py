@@ -18,11 +18,13 @@ from backchannel.tasks import (
     AsyncTaskResult,
     AsyncToolManager,
     Task,
+    async_tool,
     default_manager,
     engine,
     progress,
     set_default_manager,
 )
+from backchannel.tools import tool
 
 WAIT = 10.0
 
@@ -48,6 +50,22 @@ def test_arguments_may_be_called_as_those_of_submit() -> None:
         task = manager.task(task_id)
         assert task is not None
         assert task.result(WAIT) == (1, 2)
+
+
+def test_what_is_no_function_is_refused_at_once_and_a_tool_is_run_as_its_function() -> None:
+    with AsyncToolManager() as manager:
+        with pytest.raises(TypeError, match="add was not started: int is no function"):
+            manager.submit("add", 5)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="on_complete must be a function, not 5"):
+            AsyncToolManager(on_complete=5)  # type: ignore[arg-type]
+        for made in (async_tool(manager), tool):
+            task = manager.task(manager.submit("double", made(_double), n=4))
+            assert task is not None
+            assert task.result(WAIT) == 8
+
+
+def _double(n: int) -> int:
+    return 2 * n
 
 
 def test_a_failure_is_told_with_its_error() -> None:
