@@ -52,10 +52,10 @@ THROTTLED = {
 }
 _LOGIN = {"SSOError", "SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError", "LoginError"}
 
-CREDENTIALS = (
-    _EXPIRED | _INVALID | _LOGIN | {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}
-)
-"""Codes that end when the user has signed in."""
+_MISSING = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}
+
+CREDENTIALS = _EXPIRED | _INVALID | _LOGIN | _MISSING | {"NoRegionError", "ProfileNotFound"}
+"""Codes that end when the user has signed in, and has said where."""
 
 
 def action_of(service: str, method: str) -> str:
@@ -139,7 +139,7 @@ def _answered(response: Any, action: str, about: str, region: str) -> AWSError:
 def _unsent(error: Exception, code: str, exceptions: Any, service: str, about: str) -> AWSError:
     if code in _LOGIN:
         text = f"The AWS sign-in for {about} has ended. Sign in again (aws sso login), then call again."
-    elif code in CREDENTIALS:
+    elif code in _MISSING:
         text = (
             f"No AWS credentials were found for {about}. Sign in (aws configure, or aws sso login), set AWS_PROFILE, "
             "or give the tool profile_name= or session=."
@@ -150,13 +150,12 @@ def _unsent(error: Exception, code: str, exceptions: Any, service: str, about: s
         )
     elif isinstance(error, exceptions.NoRegionError):
         text = f"No AWS region is set for {about}. Set AWS_REGION, or give the tool region_name=."
-    elif isinstance(error, exceptions.ReadTimeoutError):
-        text = (
-            f"AWS did not answer in time about {about}. What was asked for may still be running there: look before "
-            "calling again."
-        )
+    elif isinstance(error, (exceptions.ReadTimeoutError, exceptions.ConnectionClosedError)):
+        late = "did not answer in time" if isinstance(error, exceptions.ReadTimeoutError) else "was cut off"
+        text = f"AWS {late} about {about}. What was asked for may still be running there: look before calling again."
         if service == "lambda":
             text += ' A function that runs longer is better called with mode="event".'
+        return AWSError(text, code=code, may_pass=service != "lambda")
     elif isinstance(error, (exceptions.ParamValidationError, exceptions.InvalidRegionError, ValueError)):
         text = f"The request about {about} cannot be sent: {cut(str(error), _QUOTED)}"
     elif isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):

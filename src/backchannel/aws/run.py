@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ..errors import AWSError, TaskCancelledError
 from ..tasks import PENDING, Deferred, Task, current_task, progress
+from ..tools.text import cut
 from ..tools.threads import WorkerThreads
 from .refusal import CREDENTIALS, THROTTLED
 
@@ -27,6 +28,8 @@ FAULTS = 20
 
 SIGN_IN_S = 3600.0
 """How long a missing sign-in is borne, seconds: what was started goes on meanwhile."""
+
+_MESSAGE = 200
 
 TRIES = 5
 THROTTLED_S = 1.0
@@ -205,7 +208,7 @@ class Following:
     def _bears(self, error: AWSError) -> bool:
         """Whether to look again after an error."""
         if error.code in CREDENTIALS:
-            progress(message="signed out of AWS: sign in again (aws sso login, or new keys)")
+            progress(message=cut(str(error), _MESSAGE))
             self._faults = min(self._faults + 1, FAULTS)
             self._signed_out_s += self._pause()
             return self._signed_out_s < SIGN_IN_S

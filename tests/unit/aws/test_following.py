@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore import exceptions
 
 from backchannel import AsyncToolManager
 from backchannel.aws import DynamoDBResult, S3Result, athena_query_tool, glue_job_tool, lambda_tool, run
@@ -70,6 +71,14 @@ def test_a_sign_in_that_does_not_come_ends_the_task_and_says_what_goes_on(
     client = FakeClient(start_job_run={"JobRunId": "r"}, get_job_run=refusal("ExpiredTokenException"))
     with pytest.raises(TaskFailedError, match=r"have expired .*sign in again.*run r of the Glue job g goes on"):
         glue_job_tool("g", poll_s=0.001, client=client, manager=manager)().result(WAIT)
+
+
+def test_what_is_missing_in_a_new_kernel_is_borne_until_it_is_there(manager: AsyncToolManager):
+    missing = [exceptions.NoRegionError(), exceptions.NoCredentialsError(), exceptions.ProfileNotFound(profile="x")]
+    closed = exceptions.ConnectionClosedError(endpoint_url="http://x")
+    client = FakeClient(start_job_run={"JobRunId": "r"}, get_job_run=[*missing, closed, DONE])
+    tool = glue_job_tool("g", poll_s=0.001, client=client, manager=manager)
+    assert tool().result(WAIT)["status"] == "SUCCEEDED"
 
 
 def test_rows_that_cannot_be_read_for_a_moment_are_read_again(manager: AsyncToolManager):

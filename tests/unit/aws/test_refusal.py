@@ -58,7 +58,8 @@ def test_actions_are_those_of_iam(service: str, method: str, action: str):
         (exceptions.UnauthorizedSSOTokenError(), ["aws sso login"], False),
         (exceptions.EndpointConnectionError(endpoint_url="http://x"), ["cannot be reached", "network"], True),
         (exceptions.ConnectTimeoutError(endpoint_url="http://x"), ["cannot be reached"], True),
-        (exceptions.ReadTimeoutError(endpoint_url="http://x"), ["did not answer in time"], False),
+        (exceptions.ReadTimeoutError(endpoint_url="http://x"), ["did not answer in time", "look before"], True),
+        (exceptions.ConnectionClosedError(endpoint_url="http://x"), ["was cut off", "look before"], True),
         (exceptions.ParamValidationError(report="too short"), ["cannot be sent", "too short"], False),
     ],
 )
@@ -82,7 +83,10 @@ def test_what_is_not_found_says_where_it_was_looked_for():
 
 def test_a_function_that_does_not_answer_is_better_called_by_an_event():
     error = exceptions.ReadTimeoutError(endpoint_url="http://x")
-    assert 'mode="event"' in said(error, "lambda", "invoke", "Lambda function f")
+    found = refusal_of(error, "lambda", "invoke", "Lambda function f")
+    assert found is not None
+    assert 'mode="event"' in str(found)
+    assert not found.may_pass
 
 
 def test_an_error_that_is_not_of_boto3_is_left_alone():
