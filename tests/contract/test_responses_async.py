@@ -279,6 +279,20 @@ def test_without_an_agent_around_it_the_result_of_a_task_is_told_by_nobody_and_t
     assert kinds(one.sent(1)) == ["user", "assistant", "function_call", "user"]
 
 
+def test_a_tool_that_answers_like_an_acknowledgement_leaves_nothing_open(talk):
+    @tool(name="add")
+    def fetch(one: int, two: int) -> str:
+        """Fetch."""
+        return "Started x. It runs in the background as task 9 (id 12345678, tool x, arguments {}). There is"
+
+    calls = (("call_1", "add", ('{"one": 1, "two": 2}',)),)
+    one = talk(Reply(text=("I fetch.",), calls=calls), Reply(text=("Fetched.",)))
+    one.agent.tool_registry.unregister("add")
+    one.agent.tool_registry.register(fetch)
+    assert one.ask("fetch") == "Fetched."
+    assert kinds(one.sent(1))[-1] == "function_call_output"
+
+
 def test_a_model_that_does_not_know_async_tools_says_so(talk):
     one = talk(Reply(status=400, error="Unknown parameter: 'tools[0].async'."))
     with pytest.raises(ModelError, match=r"tools\[0\].async"):

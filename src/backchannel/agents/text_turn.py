@@ -117,7 +117,7 @@ class TextTurn:
                 async with contextlib.aclosing(self._run_tools(calls, builder.faults)) as events:
                     async for event in events:
                         yield event
-                if self._answered_already(message):
+                if self._answered_already(message, calls):
                     await self._shorten()
                     yield AgentResult(message, builder.stop_reason, self._usage, self._model_calls)
                     return
@@ -179,14 +179,16 @@ class TextTurn:
         for name, count in builder.usage.items():
             self._usage[name] = self._usage.get(name, 0) + count
 
-    def _answered_already(self, message: Message) -> bool:
+    def _answered_already(self, message: Message, calls: list[ToolUse]) -> bool:
         """Whether the model has said what it has to say, and waits for none of its calls."""
         model = self._agent.model
-        results = self._agent.messages[-1]["content"]
-        return (
-            isinstance(model, LeavesCallsOpen)
-            and any("text" in block for block in message["content"])
-            and all("toolResult" in block and model.leaves_open(block["toolResult"]) for block in results)
+        if not isinstance(model, LeavesCallsOpen) or not any("text" in block for block in message["content"]):
+            return False
+        results = [block for block in self._agent.messages[-1]["content"] if "toolResult" in block]
+        tools = (self._agent.tool_registry.get(call["name"]) for call in calls)
+        return len(results) == len(calls) and all(
+            tool is not None and model.leaves_open(tool.tool_spec, block["toolResult"])
+            for tool, block in zip(tools, results, strict=True)
         )
 
     def _with_own_ids(self, builder: MessageBuilder) -> Message:

@@ -67,9 +67,9 @@ class OpenAIResponsesModel:
         self.async_tools = async_tools
         self._request = dict(request or {})
 
-    def leaves_open(self, result: ToolResult) -> bool:
+    def leaves_open(self, spec: ToolSpec, result: ToolResult) -> bool:
         """Return whether a result only acknowledges a task, so that the call stays open until the task has ended."""
-        return self.async_tools and started(result) is not None
+        return self._is_async(spec) and started(result) is not None
 
     async def stream(
         self,
@@ -78,11 +78,10 @@ class OpenAIResponsesModel:
         system_prompt: str | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[StreamEvent]:
-        background = (spec["name"] for spec in tool_specs or () if BACKGROUND_NOTICE in spec.get("description", ""))
-        names = frozenset(background if self.async_tools else ())
+        names = frozenset(spec["name"] for spec in tool_specs or () if self._is_async(spec))
         request: dict[str, Any] = {
             "model": self.model_id,
-            "input": input_items(messages, self.model_id, open_calls=self.async_tools, async_tools=names),
+            "input": input_items(messages, self.model_id, names),
             "store": False,
             **self._request,
             "stream": True,
@@ -99,6 +98,9 @@ class OpenAIResponsesModel:
                 async for event in answer:
                     for part in reader.take(event):
                         yield part
+
+    def _is_async(self, spec: ToolSpec) -> bool:
+        return self.async_tools and BACKGROUND_NOTICE in spec.get("description", "")
 
 
 class _EventReader:

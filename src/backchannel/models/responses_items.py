@@ -38,43 +38,43 @@ def tool_param(spec: ToolSpec, *, is_async: bool) -> dict[str, Any]:
     return {**param, "async": True} if is_async else param
 
 
-def input_items(
-    messages: Messages, model_id: str, *, open_calls: bool = False, async_tools: Collection[str] = ()
-) -> list[dict[str, Any]]:
+def input_items(messages: Messages, model_id: str, async_tools: Collection[str] = ()) -> list[dict[str, Any]]:
     """Return a history as input items.
 
     Args:
         messages: The history.
         model_id: The model's own reasoning goes back to it; that of other models is left out.
-        open_calls: Whether calls may be without an output while their tasks run.
-        async_tools: The tools whose calls are marked as asynchronous.
+        async_tools: The tools whose calls are marked as asynchronous, and have no output while their tasks run.
     """
-    return list(_Items(messages, model_id, open_calls, async_tools).all())
+    return list(_Items(messages, model_id, async_tools).all())
 
 
 class _Items:
-    def __init__(self, messages: Messages, model_id: str, open_calls: bool, async_tools: Collection[str]) -> None:
+    def __init__(self, messages: Messages, model_id: str, async_tools: Collection[str]) -> None:
         self._messages = messages
         self._model_id = model_id
         self._async_tools = async_tools
-        self._open: dict[str, str] = {}
-        self._left_open: set[str] = set()
+        self._open = self._open_calls()
+        self._left_open = set(self._open.values())
         self._made: set[str] = set()
-        if open_calls:
-            self._find_open()
 
     def all(self) -> Iterator[dict[str, Any]]:
         for message in self._messages:
             yield from self._assistant(message) if message["role"] == "assistant" else self._user(message)
 
-    def _find_open(self) -> None:
-        """Find the calls that are answered by tasks; where several are by one task, it is owed to the first."""
-        for message in self._messages:
+    def _open_calls(self) -> dict[str, str]:
+        """Return the calls that are answered by tasks; where several are by one task, it is owed to the first."""
+        found: dict[str, str] = {}
+        background: set[str] = set()
+        for message in self._messages if self._async_tools else ():
             for block in message["content"]:
-                task = started(block["toolResult"]) if "toolResult" in block else None
-                if task is not None and task.task_id not in self._open:
-                    self._open[task.task_id] = block["toolResult"]["toolUseId"]
-        self._left_open = set(self._open.values())
+                if "toolUse" in block and block["toolUse"]["name"] in self._async_tools:
+                    background.add(block["toolUse"]["toolUseId"])
+                elif "toolResult" in block and block["toolResult"]["toolUseId"] in background:
+                    task = started(block["toolResult"])
+                    if task is not None:
+                        found.setdefault(task.task_id, block["toolResult"]["toolUseId"])
+        return found
 
     def _assistant(self, message: Message) -> Iterator[dict[str, Any]]:
         # Reasoning is refused where what it led to does not follow.
@@ -99,15 +99,14 @@ class _Items:
             "name": plain_name(use["name"]),
             "arguments": json.dumps(use["input"], ensure_ascii=False),
         }
-        is_async = use["toolUseId"] in self._left_open or use["name"] in self._async_tools
-        return {**item, "async": True} if is_async else item
+        return {**item, "async": True} if use["name"] in self._async_tools else item
 
     def _user(self, message: Message) -> Iterator[dict[str, Any]]:
         parts: list[dict[str, Any]] = []
         for block in message["content"]:
             if "toolResult" in block:
                 result = block["toolResult"]
-                if result["toolUseId"] not in self._left_open or not started(result):
+                if result["toolUseId"] not in self._left_open:
                     yield _output(result["toolUseId"], _result_output(result))
                 continue
             outputs, block = self._late(block)

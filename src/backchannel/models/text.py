@@ -68,7 +68,9 @@ class LeavesCallsOpen(TextModel, Protocol):
     for them.
     """
 
-    def leaves_open(self, result: ToolResult) -> bool: ...
+    def leaves_open(self, spec: ToolSpec, result: ToolResult) -> bool:
+        """Return whether a result of this tool is none yet, so that the call is open."""
+        ...
 
 
 def plain_id(call_id: str, limit: int = 64) -> str:

@@ -96,7 +96,7 @@ def test_without_open_calls_all_stays_as_it_is():
 def test_a_result_that_is_told_twice_is_an_output_once():
     call, result = background()
     late = user(results_text([AsyncTaskResult("12345678", "train", {}, 1, None, 1.0)]))
-    items = input_items([user("go"), call, result, late, assistant("There."), late], "m", open_calls=True)
+    items = input_items([user("go"), call, result, late, assistant("There."), late], "m", ["train"])
     assert [item["type"] for item in items] == [
         "message", "function_call", "function_call_output", "message", "message",
     ]  # fmt: skip
@@ -109,7 +109,7 @@ def test_a_thousand_open_calls_and_their_results_keep_together():
         messages += background(f"{number:08x}", f"call_{number}", number)
         results.append(AsyncTaskResult(f"{number:08x}", "train", {}, f"result {number}", None, 1.0))
     messages += [user(results_text(results[start : start + 32])) for start in range(0, 1000, 32)]
-    items = input_items(messages, "m", open_calls=True)
+    items = input_items(messages, "m", ["train"])
     outputs = {item["call_id"]: item["output"] for item in items if item["type"] == "function_call_output"}
     assert len(outputs) == 1000
     for number in (0, 31, 32, 999):
@@ -122,7 +122,7 @@ def test_the_words_of_a_real_task_are_known():
         task = manager.task(manager.submit("train", lambda: None))
         use = {"toolUseId": "a", "name": "train", "input": {}}
         pair = tool_pair(use, {"toolUseId": "a", "status": "success", "content": [{"text": str(task)}]})
-    items = input_items([user("go"), *pair], "m", open_calls=True)
+    items = input_items([user("go"), *pair], "m", ["train"])
     assert items[1:] == [{"type": "function_call", "call_id": "a", "name": "train", "arguments": "{}", "async": True}]
 
 
@@ -132,3 +132,9 @@ def test_a_schema_is_sent_as_it_is_and_not_strictly():
     assert tool_param(spec, is_async=False)["parameters"] == schema
     assert tool_param({**spec, "inputSchema": schema}, is_async=True)["async"] is True
     assert json.dumps(tool_param(spec, is_async=False)).count("async") == 0
+
+
+def test_a_tool_that_is_not_in_the_background_cannot_leave_its_call_open():
+    items = input_items([user("go"), *background(), user("and?")], "m", ["other"])
+    assert [item["type"] for item in items] == ["message", "function_call", "function_call_output", "message"]
+    assert "async" not in items[1]

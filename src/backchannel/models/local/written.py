@@ -115,7 +115,7 @@ class _Replay:
 
     def _started(self, result: ToolResult) -> TaskStarted | None:
         task, call = started(result), self._calls.get(result["toolUseId"])
-        if task is None or call is None:
+        if task is None or call is None or call["name"] not in self._dialogue.grammar.background:
             return None
         arguments = call["input"] if isinstance(call["input"], Mapping) else {}
         return TaskStarted(task.task_id, task.number, call["name"], arguments)
