@@ -48,22 +48,26 @@ __all__ = ["AgentResult", "TextTurn"]
 class AgentResult:
     """What came of an invocation. As text it is what the model said last.
 
+    If it said something of results of background tasks before that, and went on to call tools, this comes first.
+
     Attributes:
         message: The model's last message; its content is empty if it said nothing.
         stop_reason: Why it stopped, in the provider's words: ``end_turn``, ``max_tokens`` ...
         usage: Tokens of all model calls of this invocation: ``inputTokens``, ``outputTokens``, ``totalTokens`` ...
         model_calls: How often the model was called.
+        earlier: What it said of results of background tasks, in messages before the last one.
     """
 
     message: Message
     stop_reason: str
     usage: dict[str, int] = field(default_factory=dict)
     model_calls: int = 1
+    earlier: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """What the model said last."""
-        return "\n".join(block["text"] for block in self.message["content"] if "text" in block)
+        """What the model said last, after what it said of results."""
+        return "\n".join([*self.earlier, *_texts(self.message)])
 
     def __str__(self) -> str:
         return self.text
@@ -80,6 +84,7 @@ class TextTurn:
         self._response_id = ""
         self._passing: list[tuple[Message, PassingText]] = []
         self._given: list[tuple[Message, Task]] = []
+        self._earlier: list[str] = []
         self._answer: tuple[Message, MessageBuilder]
 
     async def run(
@@ -105,6 +110,7 @@ class TextTurn:
                 async with contextlib.aclosing(self._call_model()) as events:
                     async for event in events:
                         yield event
+                tells = bool(self._given) or (passing is not None and not self._earlier)
                 self._were_given()
                 message, builder = self._answer
                 calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
@@ -112,20 +118,24 @@ class TextTurn:
                     await self._append(message)
                 if not calls:
                     await self._shorten()
-                    yield AgentResult(message, builder.stop_reason, self._usage, self._model_calls)
+                    yield self._result(message, builder)
                     return
                 async with contextlib.aclosing(self._run_tools(calls, builder.faults)) as events:
                     async for event in events:
                         yield event
                 if self._answered_already(message, calls):
                     await self._shorten()
-                    yield AgentResult(message, builder.stop_reason, self._usage, self._model_calls)
+                    yield self._result(message, builder)
                     return
+                self._earlier += _texts(message) if tells else ()
         except BaseException:
             if prompt is not None and self._agent.messages and self._agent.messages[-1] is prompt:
                 await self._take_back(prompt)
             self._were_given()
             raise
+
+    def _result(self, message: Message, builder: MessageBuilder) -> AgentResult:
+        return AgentResult(message, builder.stop_reason, self._usage, self._model_calls, tuple(self._earlier))
 
     # The model
 
@@ -313,6 +323,10 @@ class TextTurn:
             await agent.hooks.invoke_callbacks_async(
                 BidiHistoryReducedEvent(agent, reduction.count, reduction.messages)
             )
+
+
+def _texts(message: Message) -> list[str]:
+    return [block["text"] for block in message["content"] if "text" in block]
 
 
 def _said(response_id: str, message: Message, usage: dict[str, int]) -> list[TypedEvent]:

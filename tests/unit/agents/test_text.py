@@ -644,3 +644,25 @@ def test_after_a_restart_the_next_prompt_brings_what_the_ledger_kept(tmp_path):
         third = agent(manager, ScriptedTextModel("Hello."))
         assert str(third("Hi.")) == "Hello."
         assert "This is not from the user" not in str(third.messages)
+
+
+def test_what_the_model_says_of_a_result_before_it_calls_a_tool_is_in_the_answer():
+    with AsyncToolManager() as manager:
+        train, release = gated(manager)
+        model = ScriptedTextModel(
+            Answer(calls=[("train", {"data": "sales"})]),
+            Answer("Let me see.", calls=[("add", {"one": 1, "two": 2})]),
+            "It runs.",
+            Answer("Training is done.", calls=[("add", {"one": 1, "two": 2})]),
+            Answer("A moment.", calls=[("add", {"one": 3, "two": 4})]),
+            "It is seven.",
+            "Bye.",
+        )
+        agent = Agent(model, [train, add])
+        assert str(agent("Train.")) == "It runs."
+        release.set()
+        assert manager.tasks[0].wait(WAIT)
+        result = agent("Add.")
+        assert str(result) == "Training is done.\nIt is seven."
+        assert result.message["content"] == [{"text": "It is seven."}]
+        assert str(agent("Bye.")) == "Bye."
