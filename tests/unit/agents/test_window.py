@@ -147,6 +147,11 @@ def test_the_last_call_stays_with_its_result_whatever_the_limit() -> None:
     assert cut([user("x" * 1000)], 80, 10) == [user("x" * 1000)]
 
 
+@pytest.mark.parametrize("limits", [(5,), (1,), (80, 50), (1000, 1)])
+def test_a_call_that_is_still_open_stays(limits: tuple[int, ...]) -> None:
+    assert cut([*turns(50, "x" * 400), call("a")], *limits)[-1] == call("a")
+
+
 def test_a_result_that_exceeds_the_limit_alone_is_shortened() -> None:
     kept = cut([call("a"), answer("a", content=[{"text": "x" * 100_000}])], 80, 1000)
     assert kept[0] == call("a")
