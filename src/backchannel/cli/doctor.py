@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import subprocess
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..notebook.doctor import Check, checks
+from ..notebook.ledger_place import LEDGER_VARIABLE
 
 __all__ = ["main"]
 
@@ -51,7 +53,9 @@ def _ask_kernel() -> str:
     from jupyter_client.manager import KernelManager
 
     manager = KernelManager()
-    manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # It only looks: the notebooks' ledger is not its business.
+    environment = {name: value for name, value in os.environ.items() if name != LEDGER_VARIABLE}
+    manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     client = manager.client()
     printed: list[str] = []
     try:

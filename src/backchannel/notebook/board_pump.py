@@ -54,6 +54,7 @@ class BoardPump:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._ticked = 0.0
+        self._next_ticking = 0
         self._turn = 0
         self.messages = 0
 
@@ -103,8 +104,7 @@ class BoardPump:
         moved: dict[str, Task] = {}
         if now >= self._ticked + self.TICK_S:
             self._ticked = now
-            if len(self._running) <= self.MAX_TICKING:
-                moved.update(self._running)
+            moved.update(self._ticking())
         while self._moved:
             name, task = self._moved.popitem()
             moved[name] = task
@@ -117,6 +117,15 @@ class BoardPump:
                     by_board.setdefault(board, []).append(task)
         for board, tasks in by_board.items():
             board.move(tasks)
+
+    def _ticking(self) -> dict[str, Task]:
+        """Return the tasks under way whose rows are looked at again; of many, each time the next ones."""
+        if len(self._running) <= self.MAX_TICKING:
+            return self._running
+        names = list(self._running)
+        at = self._next_ticking % len(names)
+        self._next_ticking = at + self.MAX_TICKING
+        return {name: self._running[name] for name in (names[at:] + names[:at])[: self.MAX_TICKING]}
 
     def _put(self, task: Task) -> None:
         for board in self._place(task):

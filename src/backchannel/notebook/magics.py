@@ -8,7 +8,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
-from ..errors import BackchannelError, ToolDefinitionError
+from ..errors import BackchannelError, SessionConflictError, ToolDefinitionError
 from ..tasks import AsyncTool, Task, async_tool
 from ..tools import AgentTool
 from .cell_tool import find_tool
@@ -57,7 +57,9 @@ def _keep_from_the_start(hub: Hub) -> None:
         hub.keep(place)
     except (BackchannelError, OSError) as error:
         # The notebook must work without.
-        print(f"Note: the tasks of this notebook are not kept in {LEDGER_VARIABLE}={place}: {error}")  # noqa: T201
+        hint = ". A folder has a ledger for each notebook" if isinstance(error, SessionConflictError) else ""
+        said = f"{str(error).rstrip('.')}{hint}."
+        print(f"Note: the tasks of this notebook are not kept in {LEDGER_VARIABLE}={place}: {said}")  # noqa: T201
 
 
 def unload(shell: Any) -> None:

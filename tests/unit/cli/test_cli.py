@@ -90,6 +90,14 @@ def test_doctor_and_models_answer(capsys):
     assert "local" in capsys.readouterr().out
 
 
+def test_the_doctor_leaves_the_ledger_of_the_notebooks_alone(tmp_path, monkeypatch, capsys):
+    ledger = tmp_path / "tasks.jsonl"
+    monkeypatch.setenv("BACKCHANNEL_LEDGER", str(ledger))
+    main(["doctor", "--json"])
+    assert "kernel" not in {check["name"] for check in json.loads(capsys.readouterr().out) if not check["ok"]}
+    assert not ledger.exists()
+
+
 async def test_the_screen_prints_lines_where_there_is_no_terminal():
     out = io.StringIO()
     screen = Screen(Console(file=out, force_terminal=False, width=100))

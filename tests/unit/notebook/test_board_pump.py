@@ -138,6 +138,21 @@ async def test_a_running_task_that_reports_nothing_still_shows_its_time() -> Non
 
 
 @virtual_time
+async def test_of_a_thousand_silent_tasks_each_shows_its_time_by_and_by() -> None:
+    board, tasks = FakeBoard(), [Task(number) for number in range(1000)]
+    line = pump(board)
+    for task in tasks:
+        line.note(task, "started")  # type: ignore[arg-type]
+    await asyncio.sleep(0.5)
+    for task in tasks:
+        task.elapsed = 7.0
+    await asyncio.sleep(6.5)
+    assert {row["elapsed_s"] for row in board.rows.rows} == {7.0}
+    assert sum(rows for _, rows in board.sent) < 1000 + 7 * 200 + 400
+    line.stop()
+
+
+@virtual_time
 async def test_nothing_is_sent_while_nothing_happens() -> None:
     board, task = FakeBoard(), Task(1)
     line = pump(board)
