@@ -87,7 +87,10 @@ class CoroutineRunner:
 
     def lend(self, job: Job) -> None:
         """The body only waits for others: it does not count any more."""
-        self._release(job.place)
+        with self._lock:
+            if job.place.counts:
+                job.place.counts = False
+                self._running -= 1
 
     def is_carried_here(self, job: Job) -> bool:
         loop = getattr(job, "home", None) if job.place is None else job.place.loop
