@@ -356,14 +356,15 @@ class AsyncAgent:
                 type(error).__name__,
                 error_text(error, 500),
             )
+        else:
+            with self._changed:
+                told = [task for result in turn.results if (task := self._mine.pop(result.task_id, None)) is not None]
+            # Without the lock: whoever listens may take its time, as a ledger does that writes it down.
+            for task in told:
+                task.delivered = True
         with self._changed:
             self._failure = error
             self._delivery.ended(failed=error is not None)
-            if error is None:
-                for result in turn.results:
-                    task = self._mine.pop(result.task_id, None)
-                    if task is not None:
-                        task.delivered = True
         if error is None and self.on_reply is not None:
             try:
                 self.on_reply(answer)

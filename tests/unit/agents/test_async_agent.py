@@ -392,6 +392,25 @@ def test_what_cannot_be_used_is_refused_in_words(manager):
         AsyncAgent(talk, manager)
 
 
+def test_prompts_are_taken_while_a_listener_is_told_that_a_result_was_told(manager):
+    entered, release = threading.Event(), threading.Event()
+
+    def listen(task, _):
+        entered.set()
+        assert release.wait(WAIT)
+
+    with AsyncAgent(Recorder(), manager) as talk:
+        manager.subscribe(listen, ["told"])
+        manager.submit("add", lambda: 4)
+        assert entered.wait(WAIT)
+        sent = threading.Thread(target=talk.send, args=("hello",), daemon=True)
+        sent.start()
+        sent.join(WAIT)
+        assert not sent.is_alive()
+        assert not talk.join(0)
+        release.set()
+
+
 def test_what_is_no_result_is_refused(manager):
     with AsyncAgent(Recorder(), manager) as talk:
         for other in ("done", manager.start("add", int, {}), None):
