@@ -153,7 +153,7 @@ class Launcher(Engine):
 
     def at_rest(self) -> None:
         super().at_rest()
-        for runner in runners_of(self):
+        for runner in (self.threads, *runners_of(self)):
             close_idle = getattr(runner, "close_idle", None)
             if close_idle is not None:
                 close_idle()

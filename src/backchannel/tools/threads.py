@@ -37,7 +37,9 @@ class WorkerThreads:
         self._limit = limit
         self._name = name
         self._lock = threading.RLock()
-        self._waiting: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        # None sends a thread home.
+        self._waiting: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._idle_s = IDLE_S
         self._queued = 0
         self._idle = 0
         self._threads = 0
@@ -59,6 +61,12 @@ class WorkerThreads:
                     self._queued -= 1
                     raise
         self._waiting.put(work)
+
+    def close_idle(self) -> None:
+        """From now on threads end as soon as they have nothing to do; work is still taken."""
+        with self._lock:
+            self._idle_s = 0.0
+            self._send_home()
 
     def give_up(self) -> None:
         """One running function is not waited for any more: its place is free although it has not returned.
@@ -85,6 +93,11 @@ class WorkerThreads:
                 self._threads -= 1
                 raise
 
+    def _send_home(self) -> None:
+        """Send a thread home if one is idle; it sends the next. Called with the lock held."""
+        if self._idle:
+            self._waiting.put(None)
+
     def _work(self) -> None:
         while True:
             with self._lock:
@@ -93,7 +106,7 @@ class WorkerThreads:
                     return
                 self._idle += 1
             try:
-                work = self._waiting.get(timeout=IDLE_S)
+                work = self._waiting.get(timeout=self._idle_s)
             except queue.Empty:
                 with self._lock:
                     self._idle -= 1
@@ -103,6 +116,13 @@ class WorkerThreads:
                     return
             with self._lock:
                 self._idle -= 1
+                if work is None:
+                    self._threads -= 1
+                    self._send_home()
+                    # Work that came meanwhile may have counted on this thread.
+                    with contextlib.suppress(RuntimeError):
+                        self._hire()
+                    return
                 self._queued -= 1
             try:
                 work()

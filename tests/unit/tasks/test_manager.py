@@ -293,3 +293,15 @@ def test_the_interpreter_ends_while_tasks_run() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "bye\n", "")
+
+
+def test_after_the_shutdown_no_worker_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backchannel.tools.threads.IDLE_S", 3600.0)
+    before = set(threading.enumerate())
+    with AsyncToolManager(max_workers=3) as manager:
+        for number in range(9):
+            manager.start("square", lambda x: x * x, {"x": number})
+    left = [thread for thread in threading.enumerate() if thread not in before and "task" in thread.name]
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)

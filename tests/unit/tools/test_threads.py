@@ -124,3 +124,29 @@ async def test_the_result_of_a_cancelled_call_is_dropped() -> None:
         await call
     release.set()
     assert await run_in_thread(lambda: ended.wait(WAIT))
+
+
+def test_idle_threads_end_when_they_are_not_to_be_kept_and_work_is_still_taken() -> None:
+    pool = WorkerThreads(3, "dismissed")
+
+    def threads() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name.startswith("dismissed")]
+
+    gate, both = threading.Event(), threading.Barrier(3)
+    for _ in range(2):
+        pool.submit(lambda: (both.wait(WAIT), gate.wait(WAIT)))
+    both.wait(WAIT)
+    busy = threads()
+    pool.submit(lambda: None)
+    pool.close_idle()
+    pool.close_idle()
+    gate.set()
+    for thread in busy:
+        thread.join(WAIT)
+    for _ in range(50):
+        done = threading.Event()
+        pool.submit(done.set)
+        assert done.wait(WAIT)
+    for thread in threads():
+        thread.join(WAIT)
+    assert threads() == []

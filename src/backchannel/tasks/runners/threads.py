@@ -35,6 +35,10 @@ class ThreadRunner:
         except RuntimeError as error:
             raise TaskRefusedError(f"No thread could be started for the task: {error}") from error
 
+    def close_idle(self) -> None:
+        """Keep no threads that have nothing to do."""
+        self._threads.close_idle()
+
     def stop(self, job: Job) -> None:
         with self._lock:
             if job.place == _RUNNING:
