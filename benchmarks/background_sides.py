@@ -24,6 +24,11 @@ POOL = "ThreadPoolExecutor + callback, which tells no model"
 SETTLE_S = 0.01
 """How long the bodies go on after the acknowledgement, so that the agent is idle, seconds."""
 
+GRACE_S = 0.005
+"""How long our call waits for a quick result, seconds: shorter than it usually is, so that trials are short.
+
+The peer waits for none; no figure here begins or ends within that time."""
+
 PROMPT = "Please research these topics."
 
 
@@ -56,13 +61,13 @@ class _ScriptModel:
 
 
 class OurBackground:
-    """`AsyncAgent` around `Agent`. Its grace is 0: the peer has none, and acknowledges every call at once."""
+    """`AsyncAgent` around `Agent`."""
 
     name = "backchannel"
 
     def __init__(self, body: Callable[[Callable[[], Stage]], Callable[..., Any]], tasks: int) -> None:
         self._script = Script()
-        self._manager = AsyncToolManager(max_workers=tasks, grace_s=0)
+        self._manager = AsyncToolManager(max_workers=tasks, grace_s=GRACE_S)
         self._tool = async_tool(self._manager)(body(lambda: self._script.stage))
 
     def run(self, stage: Stage) -> None:

@@ -10,12 +10,12 @@ from .process import measured_alone
 __all__ = ["Scale"]
 
 KINDS = (
-    ("queue it", "queue_us", "µs"),
-    ("run it, to its end", "run_us", "µs"),
-    ("cancel it while it waits", "cancel_us", "µs"),
-    ("run it, and tell its result to an agent", "tell_us", "µs"),
-    ("queue it, with a ledger", "ledger_us", "µs"),
-    ("take it up from the ledger after a crash", "restart_us", "µs"),
+    ("queue it", "queue_us", "µs of a core"),
+    ("run it, to its end", "run_us", "µs of a core"),
+    ("cancel it while it waits", "cancel_us", "µs of a core"),
+    ("run it, and tell its result to an agent", "tell_us", "µs of a core"),
+    ("queue it, with a ledger", "ledger_us", "µs of a core"),
+    ("take it up from the ledger after a crash", "restart_us", "µs of a core"),
     ("memory while it waits", "bytes", "bytes"),
 )
 
@@ -24,7 +24,7 @@ KINDS = (
 class Scale:
     """``many`` tasks that do nothing, behind workers that are busy, beside ``few``: each in a process of its own.
 
-    A ratio near 1 says that a task costs the same however many there are.
+    Time is that of the processor. A ratio near 1 says that a task costs the same however many there are.
     """
 
     many: int = 10_000

@@ -57,7 +57,11 @@ class _Queue:
 
 
 def measure(tasks: int) -> dict[str, float]:
-    """Return what each of so many tasks takes: microseconds, and bytes while it is queued."""
+    """Return what each of so many tasks takes: microseconds, and bytes while it is queued.
+
+    Microseconds of the processor, in all threads: those of the clock grow with whatever else the machine does, and the
+    longer something lasts the more of that comes in between.
+    """
     return {
         "queue_us": _times(tasks, lambda queue: queue.fill(tasks), lambda queue: queue.cancel(), first=True),
         "run_us": _times(tasks, lambda queue: queue.fill(tasks), lambda queue: queue.drain()),
@@ -71,14 +75,14 @@ def measure(tasks: int) -> dict[str, float]:
 def _times(
     tasks: int, one: Callable[[_Queue], object], other: Callable[[_Queue], object], *, first: bool = False
 ) -> float:
-    """Do one thing and then the other; return the microseconds a task of the second, or of the first."""
+    """Do one thing and then the other; return the microseconds for each task of the second, or of the first."""
     queue = _Queue()
     gc.collect()
-    began = time.perf_counter()
+    began = time.process_time()
     one(queue)
-    between = time.perf_counter()
+    between = time.process_time()
     other(queue)
-    ended = time.perf_counter()
+    ended = time.process_time()
     return ((between - began) if first else (ended - between)) / tasks * 1e6
 
 
@@ -95,10 +99,10 @@ def _telling(tasks: int) -> float:
     with AsyncAgent(agent, queue.manager) as talk:
         queue.fill(tasks)
         gc.collect()
-        began = time.perf_counter()
+        began = time.process_time()
         queue.open()
         complete = talk.join()
-        elapsed = time.perf_counter() - began
+        elapsed = time.process_time() - began
     queue.drain()
     if not complete or told != tasks + WORKERS:
         raise RuntimeError(f"{told} of {tasks + WORKERS} results were told")
@@ -111,15 +115,15 @@ def _with_ledger(tasks: int) -> dict[str, float]:
         written, found = Path(folder, "tasks.jsonl"), Path(folder, "found.jsonl")
         queue = _Queue(written)
         gc.collect()
-        began = time.perf_counter()
+        began = time.process_time()
         queue.fill(tasks)
-        queued = time.perf_counter() - began
+        queued = time.process_time() - began
         # What a crash at this moment would leave.
         shutil.copyfile(written, found)
         gc.collect()
-        began = time.perf_counter()
+        began = time.process_time()
         again = AsyncToolManager(ledger=found)
-        taken_up = time.perf_counter() - began
+        taken_up = time.process_time() - began
         known = {task.status for task in again.tasks}
         again.shutdown()
         queue.cancel()
