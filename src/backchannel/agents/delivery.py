@@ -191,6 +191,8 @@ class Delivery(Generic[P]):
         return not self._expected or self._due is None or now >= self._due
 
     def _forget(self) -> None:
+        if len(self._known) <= REMEMBERED + len(self._results):
+            return
         owed = {result.task_id for result in self.owed}
         while len(self._known) > REMEMBERED + len(owed):
             oldest = next(iter(self._known))
