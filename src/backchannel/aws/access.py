@@ -32,7 +32,8 @@ class Access:
         client: A boto3 client, used as it is.
         session: A boto3 session; otherwise one is made from the profile and the region.
         region_name, profile_name: Instead of the configured ones.
-        endpoint_url: Where the services are, instead of AWS.
+        endpoint_url: Where the service is, instead of AWS.
+        name: What the service is asked about: of an ARN the region counts where none is given.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Access:
         region_name: str | None = None,
         profile_name: str | None = None,
         endpoint_url: str | None = None,
+        name: str = "",
     ) -> None:
         self._service = service
         self._client = client
@@ -51,6 +53,7 @@ class Access:
         self._region_name = region_name
         self._profile_name = profile_name
         self._endpoint_url = endpoint_url
+        self._home = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 3 else ""
         self._made: dict[tuple[str, bool], Any] = {}
         self._lock = threading.Lock()
 
@@ -97,8 +100,12 @@ class Access:
             retries={"total_max_attempts": 1 if once else _ATTEMPTS, "mode": "standard"},
         )
         make: Any = session.client
+        own = service == self._service
+        region_name = self._region_name or (self._home if own and self._home else None)
         try:
-            return make(service, config=config, region_name=self._region_name, endpoint_url=self._endpoint_url)
+            return make(
+                service, config=config, region_name=region_name, endpoint_url=self._endpoint_url if own else None
+            )
         except ValueError as error:
             if "endpoint" not in str(error).lower():
                 raise

@@ -32,7 +32,8 @@ class ToolOptions(TypedDict, total=False):
         client: A boto3 client of the tool's service, used as it is.
         session: A boto3 session, instead of the configured credentials and region.
         region_name, profile_name: Instead of the configured ones.
-        endpoint_url: Where the service is, instead of AWS; for tests and private endpoints.
+        endpoint_url: Where the tool's own service is, instead of AWS; for tests and private endpoints. For all
+            services there is boto3's ``AWS_ENDPOINT_URL``.
         timeout: Longest run, seconds.
     """
 
@@ -71,7 +72,7 @@ def prefixed(verb: str, text: str) -> str:
     return f"{verb}_{tool_name(text)}"[:64]
 
 
-def access_of(service: str, options: ToolOptions) -> Access:
+def access_of(service: str, options: ToolOptions, about: str = "") -> Access:
     """Return how to reach AWS with these options."""
     return Access(
         service,
@@ -80,6 +81,7 @@ def access_of(service: str, options: ToolOptions) -> Access:
         region_name=options.get("region_name"),
         profile_name=options.get("profile_name"),
         endpoint_url=options.get("endpoint_url"),
+        name=about,
     )
 
 
@@ -91,12 +93,14 @@ def define(
     description: str,
     input_schema: Mapping[str, Any],
     options: ToolOptions,
+    about: str = "",
 ) -> AsyncTool:
     """Return the tool.
 
     Args:
         make: Given the access, returns what is run with a call's checked arguments: a function, or something in AWS.
         name, description: Unless the options have others.
+        about: Name or ARN of what the service is asked about.
 
     Raises:
         ToolDefinitionError: If an option is unknown or cannot be used.
@@ -111,7 +115,7 @@ def define(
                 f"tool {name!r}: models would refuse the parameter name {property_name!r:.100}: it must be 1 to 64 of "
                 "the letters a-z and A-Z, digits, _, . and -"
             )
-    made = make(access_of(service, options))
+    made = make(access_of(service, options, about))
 
     def run(**arguments: Any) -> Any:
         if isinstance(made, Remote):

@@ -72,6 +72,7 @@ def dynamodb_get_tool(
         description=f"Gets one item of the DynamoDB table {table} by its key.",
         input_schema=_schema(keys, list(keys), "of the item"),
         options=options,
+        about=table,
     )
 
 
@@ -164,6 +165,7 @@ def dynamodb_query_tool(
         description=f"Finds the items of {where} that have a given {partition}.",
         input_schema=schema,
         options=options,
+        about=table,
     )
 
 

@@ -150,6 +150,7 @@ def lambda_tool(
         or f"Calls the AWS Lambda function {function_name} and returns its answer. It cannot be stopped once it runs.",
         input_schema=schema,
         options=options,
+        about=function_name,
     )
 
 

@@ -85,6 +85,7 @@ def batch_job_tool(
         description=f"Runs the AWS Batch job {tool_name(job_definition)}.",
         input_schema=_schema(parameters),
         options=options,
+        about=job_definition,
     )
 
 

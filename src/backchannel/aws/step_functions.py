@@ -103,6 +103,7 @@ def step_functions_tool(
         description=said or f"Runs the AWS Step Functions state machine {tool_name(state_machine_arn)}.",
         input_schema=schema,
         options=options,
+        about=state_machine_arn,
     )
 
 

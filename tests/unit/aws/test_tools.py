@@ -557,6 +557,22 @@ def test_a_batch_job_shows_its_array_and_says_why_it_failed():
     assert client.calls[0][1]["parameters"] == {"size": "3"}
 
 
+@pytest.mark.parametrize(("given", "region"), [(None, "us-west-2"), ("eu-west-1", "eu-west-1")])
+def test_an_arn_says_in_which_region_unless_somebody_else_does(given: str | None, region: str):
+    made: dict[str, Any] = {}
+
+    class Session:
+        def client(self, service: str, **options: Any) -> Any:
+            made[service] = options["region_name"], options["endpoint_url"]
+            return FakeClient(invoke={}, get_item={"Item": {"result": {"S": "x"}}})
+
+    arn = "arn:aws:lambda:us-west-2:123456789012:function:f"
+    options: Any = {"session": Session(), "region_name": given, "endpoint_url": "http://x"}
+    assert lambda_tool(arn, mode="event", result=DynamoDBResult("t"), poll_s=0.01, **options)().result(WAIT) == "x"
+    # Where its results are is another service, at an address of its own.
+    assert made == {"lambda": (region, "http://x"), "dynamodb": (given, None)}
+
+
 def test_an_address_that_is_none_is_named():
     task = dynamodb_get_tool("orders", endpoint_url="localhost:8000", region_name="eu-west-1")("x")
     task.wait(WAIT)
