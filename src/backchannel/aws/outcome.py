@@ -81,8 +81,9 @@ def outcome_of(document: Any, field: str, *, whole: bool = False, failure: str |
         return _of_destination(document)
     names = set(document) - {field}
     if not whole or (names and names <= {"result", "error"}):
-        if document.get("error") not in (None, ""):
-            return Outcome(error=cut(text_of(document["error"]), _QUOTED))
+        error = document.get("error")
+        if error or (error is not None and "result" not in document):
+            return Outcome(error=cut(text_of(error), _QUOTED))
         if "result" in document:
             return Outcome(document["result"])
     step = Step(_number(document.get("done")), _number(document.get("total")), _message(document.get("message")))

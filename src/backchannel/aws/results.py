@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from contextlib import closing
 from typing import Any, Protocol
 
@@ -24,9 +25,9 @@ class ResultPlace(Protocol):
     def expect(self, token: str, field: str) -> None:
         """A result under this token will come; in a document of the function's it is called ``field``."""
 
+    @abstractmethod
     def look(self, access: Access, token: str, field: str) -> Outcome | None:
         """Return what came of the call, or None. Called in a thread, now and then; may report `progress`."""
-        ...
 
     def forget(self, access: Access, token: str, taken: bool) -> None:
         """The task has ended; ``taken`` where it has the result."""

@@ -29,6 +29,11 @@ def told(document: Any, **options: Any) -> Any:
     [
         ({"result": 3}, (3, None)),
         ({"result": None, "error": None}, (None, None)),
+        ({"result": 3, "error": False}, (3, None)),
+        ({"result": 3, "error": ""}, (3, None)),
+        ({"result": 3, "error": "no"}, (None, "no")),
+        ({"error": ""}, (None, "")),
+        ({"error": None}, None),
         ({"error": "no"}, (None, "no")),
         ({"error": {"why": "x"}}, (None, '{"why": "x"}')),
         ({"done": 1, "total": 3}, Step(1, 3)),
