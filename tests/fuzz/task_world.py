@@ -250,7 +250,7 @@ class TaskWorld(TaskSetting):
         task = pick(self.tasks, which)
         if task is None:
             return
-        ended, name = task.done(), task.token if by_token else task.id
+        ended, name = task.done(), self.token_of(task) if by_token else task.id
         try:
             did = self.manager.fail(name, "no") if fails else self.manager.resolve(name, 1)
         except TaskError:
@@ -259,6 +259,11 @@ class TaskWorld(TaskSetting):
             return
         assert did != ended
         assert ended or task.status == ("failed" if fails else "done")
+
+    def token_of(self, task: Task) -> str:
+        if task.id not in self.tokens:
+            self.tokens[task.id] = task.token
+        return self.tokens[task.id]
 
     @rule(which=WHICH)
     def somebody_waits(self, which: int) -> None:

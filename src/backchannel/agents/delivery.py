@@ -64,6 +64,7 @@ class Delivery(Generic[P]):
         self._expected: set[str] = set()
         self._known: dict[str, None] = {}
         self._tried: set[str] = set()
+        self._dismissed: set[str] = set()
         self._due: float | None = None
         self._held = False
         self._prompt_first = True
@@ -80,8 +81,14 @@ class Delivery(Generic[P]):
         self._expected.add(task_id)
 
     def dismiss(self, task_id: str) -> None:
-        """A task's result is not owed any more."""
+        """A task's result is not owed any more; a turn with it that is under way may still tell it."""
         self._expected.discard(task_id)
+        if task_id in self._known:
+            if self._turn is not None:
+                self._dismissed.add(task_id)
+            self._results = deque(result for result in self._results if result.task_id != task_id)
+            if not self._results:
+                self._due = None
 
     def arrived(
         self, result: AsyncTaskResult, now: float, *, at_once: bool = False, perhaps_told: bool = False
@@ -112,11 +119,12 @@ class Delivery(Generic[P]):
             self._prompt_first = True
             if failed:
                 fresh = len(self._results)
-                self._results.extendleft(reversed(turn.results))
+                self._put_back(turn)
                 self._tried.update(result.task_id for result in turn.results)
                 self._held = not fresh
             else:
                 self._tried.difference_update(result.task_id for result in turn.results)
+                self._dismissed.clear()
                 self._forget()
 
         self._pause_s, self._not_before = PAUSES_S[0], -math.inf
@@ -127,7 +135,7 @@ class Delivery(Generic[P]):
         if isinstance(turn, PromptTurn):
             self._prompts.appendleft(turn.prompt)
         elif turn is not None:
-            self._results.extendleft(reversed(turn.results))
+            self._put_back(turn)
         self._not_before = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, PAUSES_S[1])
 
@@ -186,6 +194,11 @@ class Delivery(Generic[P]):
         dropped = list(self._prompts)
         self._prompts.clear()
         return dropped
+
+    def _put_back(self, turn: ResultsTurn) -> None:
+        owed = [result for result in turn.results if result.task_id not in self._dismissed]
+        self._results.extendleft(reversed(owed))
+        self._dismissed.clear()
 
     def _gathered(self, now: float) -> bool:
         return not self._expected or self._due is None or now >= self._due

@@ -809,3 +809,30 @@ def test_an_agent_of_strands_that_somebody_else_has_invoked_is_told_afterwards(m
     texts = [block["text"] for message in agent.messages for block in message["content"] if "text" in block]
     assert sum("Result: four" in text for text in texts) == 1
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_lost_task_that_was_run_again_is_not_told_as_lost(tmp_path):
+    gate, idle, asked = threading.Event(), threading.Event(), threading.Semaphore(0)
+    with AsyncToolManager(ledger=tmp_path / "first") as gone:
+        async_tool(gone, name="train")(lambda: gate.wait(WAIT))()
+        (tmp_path / "second").write_bytes((tmp_path / "first").read_bytes())
+        gate.set()
+
+    class Busy(Recorder):
+        def is_idle(self) -> bool:
+            asked.release()
+            return idle.is_set()
+
+    agent = Busy()
+    with AsyncToolManager(ledger=tmp_path / "second") as manager:
+        train = async_tool(manager, name="train")(lambda: "trained")
+        (lost,) = manager.tasks
+        with AsyncAgent(agent, manager):
+            assert asked.acquire(timeout=WAIT)
+            again = manager.run_again(lost)
+            idle.set()
+    assert train.manager is manager
+    assert lost.status == "lost"
+    (told,) = agent.prompts
+    assert f"Task {again.id}" in told
+    assert f"Task {lost.id}" not in told

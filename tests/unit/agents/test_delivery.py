@@ -154,6 +154,22 @@ def test_a_result_is_taken_once():
     assert delivery.next(0) is None
 
 
+def test_a_result_that_is_owed_no_more_is_not_told():
+    delivery: Delivery[str] = Delivery(1.0)
+    for name in ("a", "b"):
+        delivery.arrived(result(name), 0.0)
+    delivery.dismiss("a")
+    delivery.dismiss("c")
+    assert ids(delivery.next(5.0)) == ["b"]
+    delivery.dismiss("b")
+    delivery.ended(failed=True)
+    assert delivery.owed == ()
+    delivery.arrived(result("d"), 6.0)
+    delivery.dismiss("d")
+    assert delivery.wake_at() is None
+    assert delivery.quiet
+
+
 def test_a_thousand_results_go_in_messages_of_bounded_size():
     delivery: Delivery[str] = Delivery(0)
     for number in range(1000):
