@@ -83,7 +83,7 @@ class _Form:
         return cast("ToolResult", {**taken, "status": result["status"]} if self._is_claude else taken)
 
     def _document(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        name = " ".join(_DOCUMENT_NAME.sub("-", str(document.get("name") or "document")).split())[:150]
+        name = " ".join(_DOCUMENT_NAME.sub("-", str(document.get("name") or "")).split())[:150].strip() or "document"
         unique, number = name, 2
         while unique in self._document_names:
             unique, number = f"{name} ({number})", number + 1

@@ -19,7 +19,9 @@ from backchannel.models.responses_items import input_items, sealed
 from tests.support.histories import any_histories, valid_histories
 from tests.support.provider_rules import chat_fault, converse_fault, responses_fault
 
-PDF = {"document": {"format": "pdf", "name": "a.pdf", "source": {"bytes": b"x"}}}
+PDF = st.sampled_from(["a.pdf", "  ", "größe  測試", "x" * 300]).map(
+    lambda name: {"document": {"format": "pdf", "name": name, "source": {"bytes": b"x"}}}
+)
 IMAGE = {"image": {"format": "png", "source": {"bytes": b"x"}}}
 SIGNATURES = st.sampled_from(["c2ln", "", sealed("m", "rs_1", "x"), sealed("other", "rs_1", "x"), reasoning_seal("m")])
 REASONING = SIGNATURES.map(
@@ -42,9 +44,7 @@ def conversations(draw: st.DrawFn) -> list[Any]:
     for number in range(draw(st.integers(1, 10))):
         match draw(st.sampled_from(["say", "call", "tell"])):
             case "say":
-                messages.append(
-                    {"role": "user", "content": draw(st.lists(SAID | st.just(PDF), min_size=1, max_size=3))}
-                )
+                messages.append({"role": "user", "content": draw(st.lists(SAID | PDF, min_size=1, max_size=3))})
                 said = draw(st.lists(REASONING | SAID, min_size=1, max_size=3))
                 messages.append({"role": "assistant", "content": said})
             case "tell" if running:
@@ -57,7 +57,7 @@ def conversations(draw: st.DrawFn) -> list[Any]:
                     call_id = f"{draw(IDS)}{number}{place}"
                     uses.append({"toolUse": {"toolUseId": call_id, "name": draw(NAMES), "input": {"x": 1}}})
                     content: list[Any] = draw(
-                        st.lists(SAID | st.just({"json": [1]}) | st.just(PDF) | st.just(IMAGE), max_size=2)
+                        st.lists(SAID | st.just({"json": [1]}) | PDF | st.just(IMAGE), max_size=2)
                     )
                     if draw(st.booleans()):
                         task_id = f"{draw(st.integers(0, 5)):08x}"

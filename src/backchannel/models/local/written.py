@@ -54,9 +54,11 @@ class LocalTextModel:
             yield event
 
     def _grammar(self, specs: list[ToolSpec]) -> Grammar:
-        if self._known[0] != specs:
-            self._known = list(specs), Grammar(specs)
-        return self._known[1]
+        # Agents on other threads may put theirs here at any time.
+        known = self._known
+        if known[0] != specs:
+            self._known = known = list(specs), Grammar(specs)
+        return known[1]
 
 
 class _Replay:
