@@ -84,6 +84,9 @@ class BackgroundTasks:
                 del self._answered[next(iter(self._answered))]
         elif task is not None:
             self._finished(task)
+        elif any((known := manager.task(acknowledged.task_id)) and known.done() for manager in self._watched):
+            # Another call's task, which has ended meanwhile: its end is told by itself.
+            self._feed(TaskEnded(acknowledged.task_id))
         else:
             self._owed.add(acknowledged.task_id)
             for note in self.refreshed(() if early is None else (early,)):

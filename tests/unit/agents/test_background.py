@@ -12,6 +12,7 @@ import pytest
 from backchannel import AsyncToolManager, BidiAgent, async_tool, tool
 from backchannel.agents.background import MOST_UPDATES, UPDATE_S, BackgroundTasks
 from backchannel.events import TypedEvent, UserSpeechEvent
+from backchannel.hooks import BidiAfterToolCallEvent, HookProvider, HookRegistry
 from backchannel.models.realtime import ModelProfile
 from backchannel.models.scripted import (
     ScriptedModel,
@@ -646,3 +647,44 @@ async def test_quarters_that_many_tasks_reach_at_once_are_taken_together(manager
     await asyncio.sleep(0.01)
     assert taken == [100, 1]
     carried.close()
+
+
+async def test_a_call_that_is_referred_to_a_task_that_ends_meanwhile_leaves_nothing_to_wait_for(manager):
+    release = threading.Event()
+
+    @async_tool(manager, grace_s=0, on_duplicate="reuse")
+    def work(n: int) -> str:
+        """Work."""
+        release.wait(10)
+        return f"result {n}"
+
+    class Late(HookProvider):
+        """Lets the task end after its second call has been referred to it, and before that is answered."""
+
+        def register_hooks(self, registry: HookRegistry, **_: Any) -> None:
+            registry.add_callback(BidiAfterToolCallEvent, self.after)
+
+        async def after(self, event: BidiAfterToolCallEvent) -> None:
+            if "already under way" in str(event.result):
+                release.set()
+                await manager.tasks[0].ended()
+                await asyncio.sleep(0.02)
+
+    model = ScriptedModel(
+        call("work", {"n": 1}, "c1"),
+        expect_result("Started"),
+        say("Started.", 0.04),
+        expect_text("again"),
+        call("work", {"n": 1}, "c2"),
+        expect_result("already under way"),
+        expect_announcement("result 1"),
+        say("Done.", 0.04),
+    )
+    async with BidiAgent(model, tools=[work], hooks=[Late()]) as agent:
+        reading = asyncio.create_task(collect(agent, []))
+        await until(lambda: len(model.sent) == 1)
+        await agent.send("again")
+        await until(lambda: manager.tasks[0].delivered)
+        assert agent._conversation.conversation._tasks == set()  # type: ignore[union-attr]
+        reading.cancel()
+    model.check()
