@@ -25,6 +25,7 @@ from backchannel.events import (
     BidiResponseCompleteEvent,
     BidiResponseStartEvent,
     BidiTranscriptStreamEvent,
+    ProgressEvent,
     TaskUpdateEvent,
     ToolUseStreamEvent,
     UserSpeechEvent,
@@ -51,9 +52,10 @@ VOICE = BidiAudioInputEvent.from_data(bytes(640), RATE)
 class Provider(FakeModel):
     """The far end, as it may behave: it answers when the world says so."""
 
-    def __init__(self, profile: ModelProfile) -> None:
+    def __init__(self, profile: ModelProfile, manager: AsyncToolManager) -> None:
         super().__init__()
         self.profile = profile
+        self.manager = manager
         self.user_speaking = False
         self.response: str | None = None
         self.responses = 0
@@ -82,6 +84,14 @@ class Provider(FakeModel):
             self.story.append(f"announced {[task.task_id for task in content.tasks]}")
             assert not self.user_speaking, "announced over the user"
             self.unanswered.append(content)
+        elif isinstance(content, ProgressEvent):
+            self.story.append(f"{'said' if content.aloud else 'noted'} {[note.task_id for note in content.notes]}")
+            assert content.aloud or self.profile.silent_text
+            assert not (content.aloud and self.user_speaking), "a milestone over the user"
+            for note in content.notes:
+                task = self.manager.task(note.task_id)
+                assert task is not None
+                assert not task.done(), "a milestone of a task that has ended"
         elif content["type"] == "bidi_text_input" and content["text"].startswith("say "):
             self.texts.append(content["text"])
 
@@ -160,13 +170,24 @@ class World(RuleBasedStateMachine):
         form=st.sampled_from(["note", "call"]),
         overlaps=st.booleans(),
         limit=st.sampled_from([None, None, 480.0]),
+        silent=st.booleans(),
+        milestones=st.sampled_from([None, "quarters", 3.0]),
     )
-    def begin(self, interruption: Any, form: Any, overlaps: bool, limit: float | None) -> None:
+    def begin(
+        self, interruption: Any, form: Any, overlaps: bool, limit: float | None, silent: bool, milestones: Any
+    ) -> None:
+        self.manager = AsyncToolManager(clock=self.loop.time)
         self.model = Provider(
-            ModelProfile(interruption=interruption, open_calls=form, overlaps=overlaps, session_limit_s=limit)
+            ModelProfile(
+                interruption=interruption,
+                open_calls=form,
+                overlaps=overlaps,
+                session_limit_s=limit,
+                silent_text=silent,
+            ),
+            self.manager,
         )
         self.hooks = Count()
-        self.manager = AsyncToolManager()
         world = self
 
         @tool
@@ -180,7 +201,7 @@ class World(RuleBasedStateMachine):
             """Answer at once."""
             return "at once"
 
-        @async_tool(self.manager, grace_s=0.05)
+        @async_tool(self.manager, grace_s=0.05, milestones=milestones)
         async def background(name: str) -> str:
             """Run in the background until the world ends it."""
             future = world.tasks[name] = world.loop.create_future()
@@ -320,6 +341,14 @@ class World(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1000), fails=st.booleans())
     def tool_ends(self, which: int, fails: bool) -> None:
         self._end(self.waiting, which, fails)
+
+    @precondition(lambda self: self.tasks)
+    @rule(which=st.integers(0, 1000), done=st.sampled_from([0, 25, 50, 75, 100]))
+    def task_progresses(self, which: int, done: int) -> None:
+        running = [task for task in self.manager.tasks if not task.done()]
+        for task in running[which % len(running) :] if running else ():
+            task.report(done, 100, None)
+        self.settle()
 
     @precondition(lambda self: self.tasks)
     @rule(which=st.integers(0, 1000), fails=st.booleans(), all_at_once=st.booleans())

@@ -219,7 +219,8 @@ def _milestone(task: Task, aloud: bool) -> Milestone:
     elif progress.done is not None:
         parts.append(f"{progress.done:g} so far")
     if progress.eta_s is not None:
-        parts.append(f"about {duration(progress.eta_s)} left")
+        left = duration(progress.eta_s)
+        parts.append(f"{left} left" if left.startswith("less") else f"about {left} left")
     if not parts:
         parts.append(f"running for {duration(task.elapsed)}")
     text = f"Task {task.number}, {task.label}: {', '.join(parts)}."
