@@ -7,6 +7,7 @@ import pytest
 from .cells import LOAD
 from .conftest import Opener
 from .pages import Board
+from .test_pictures import OVERFLOWS
 
 pytestmark = pytest.mark.browser
 
@@ -60,6 +61,12 @@ def test_rows_outlive_the_kernel_and_a_lost_one_is_run_again_once(open_notebook:
     board.row(2).get_by_role("button", name="Cancel").click()
     board.wait_status("cancelled", 2)
     board.row(2).get_by_role("button", name="again").wait_for()
+
+    notebook.page.evaluate("window.jupyterapp.shell.collapseLeft()")
+    notebook.page.set_viewport_size({"width": 300, "height": 800})
+    board.root.scroll_into_view_if_needed()
+    board.row(2).get_by_role("button", name="again").scroll_into_view_if_needed()
+    assert board.root.evaluate(OVERFLOWS) == []
 
     shown = [
         "".join(output["data"]["text/html"])
