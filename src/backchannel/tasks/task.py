@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskLostError, TaskTimedOutError
 from ..events import TaskFinished, TaskStarted, TaskStatus
 from ..tools.text import LIMIT, cut, error_text, text_of
-from .eta import Pace
-from .lending import lending
 from .lifecycle import Life
 from .options import Announce, TaskOptions
-from .progress import Progress
+from .reporting import Reported
 from .results import Reading, told
-from .wording import duration, label_of
+from .waiting import Awaited
+from .wording import label_of
 
 if TYPE_CHECKING:
     from .job import TaskJob
@@ -27,25 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Announce", "Task"]
 
-LOG_LINES = 100
-"""Lines of a task's log that are kept, the newest."""
-
-_LOG_LINE = 500
 _ROW_TEXT = 500
 _ROW_LOGS = 20
 
 
-class _Report(NamedTuple):
-    done: float | None = None
-    total: float | None = None
-    message: str = ""
-    at: float = 0.0
-
-
-_NOTHING = _Report()
-
-
-class Task:
+class Task(Reported, Awaited):
     """One run of a function, started by `AsyncToolManager.start` or by calling an `AsyncTool`.
 
     ``await task`` and `result` wait for its value; whoever stops waiting does not stop the task, only `cancel` does.
@@ -76,13 +57,10 @@ class Task:
         "__weakref__",
         "_acknowledging",
         "_announced",
-        "_bar",
         "_callbacks",
         "_delivered",
         "_error",
         "_label",
-        "_pace",
-        "_report",
         "_value",
         "again",
         "announce",
@@ -96,7 +74,6 @@ class Task:
         "key",
         "labelled",
         "life",
-        "log_lines",
         "manager",
         "number",
         "options",
@@ -127,6 +104,7 @@ class Task:
         options: TaskOptions = TaskOptions(),  # noqa: B008 - frozen
         acknowledging: bool = False,
     ) -> None:
+        super().__init__()
         self.manager = manager
         self.id = task_id
         self.number = number
@@ -149,11 +127,7 @@ class Task:
         self.life = life
         self.job: TaskJob | None = None
         self.timer: Any = None
-        self.log_lines: deque[str] | None = None
         self._label = label
-        self._report = _NOTHING
-        self._pace = Pace()
-        self._bar: tuple[object, str] | None = None
         self._value: Any = None
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[], object]] = []
@@ -243,27 +217,6 @@ class Task:
         return self._label
 
     @property
-    def progress(self) -> Progress:
-        """How far it is."""
-        done, total, message, at = self._report
-        life = self.life
-        eta = None
-        if done is not None and total and life.state == "running" and life.started is not None:
-            eta = self._pace.remaining_s(done, total, at, self.manager.clock(), life.started)
-        return Progress(done, total, message, _fraction(life, done, total), eta)
-
-    @property
-    def fraction(self) -> float | None:
-        """How far it is, from 0 to 1; None where that is unknown. Quicker than `progress`."""
-        done, total, _, _ = self._report
-        return _fraction(self.life, done, total)
-
-    @property
-    def logs(self) -> list[str]:
-        """The newest lines of its log."""
-        return list(self.log_lines) if self.log_lines is not None else []
-
-    @property
     def created(self) -> float:
         """When it was asked for, seconds on the manager's clock."""
         return self.life.created
@@ -315,83 +268,6 @@ class Task:
             "go on with the conversation."
         )
 
-    # Waiting
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Wait for the value, and block this thread meanwhile; Ctrl-C ends the wait and not the task.
-
-        Args:
-            timeout: Longest wait, seconds; None for as long as it takes.
-
-        Raises:
-            TaskFailedError: From what the function raised.
-            TaskCancelledError: If the task was cancelled.
-            TaskTimedOutError: If it ran longer than its own time-out.
-            TaskLostError: If its process ended under it.
-            TimeoutError: If it is not done after ``timeout`` seconds. It goes on.
-            TaskError: If the task needs the event loop that runs in this thread.
-        """
-        if not self.wait(timeout):
-            raise TimeoutError(self._said(f"is still {self.status} after {duration(timeout or 0)}; it goes on"))
-        return self._outcome()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until the task has ended; False if it has not after ``timeout`` seconds.
-
-        Raises:
-            TaskError: If the task needs the event loop that runs in this thread.
-        """
-        if self.done():
-            return True
-        self.manager.check_may_block(self)
-        ended = threading.Event()
-        self.add_done_callback(ended.set)
-        try:
-            with lending():
-                return ended.wait(timeout)
-        finally:
-            self.remove_done_callback(ended.set)
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        yield from self.ended().__await__()
-        return self._outcome()
-
-    async def ended(self) -> None:
-        """Wait for the end, however it comes; raises nothing of the task's."""
-        if self.done():
-            return
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def settle() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        def tell() -> None:
-            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits there
-                loop.call_soon_threadsafe(settle)
-
-        self.manager.check_may_await(self)
-        self.add_done_callback(tell)
-        try:
-            with lending():
-                await ended
-        finally:
-            self.remove_done_callback(tell)
-
-    def add_done_callback(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` at the end, in whatever thread; at once if the task has ended."""
-        with self.manager.lock:
-            if not self.done():
-                self._callbacks.append(callback)
-                return
-        callback()
-
-    def remove_done_callback(self, callback: Callable[[], object]) -> None:
-        """Do not call it any more."""
-        with self.manager.lock, contextlib.suppress(ValueError):
-            self._callbacks.remove(callback)
-
     # Steering
 
     def cancel(self, reason: str = "") -> bool:
@@ -433,55 +309,6 @@ class Task:
                 return False
             self._acknowledging = True
             return True
-
-    # Reporting, from the body
-
-    def report(self, done: float | None, total: float | None, message: str | None) -> None:
-        """Take a report of the body; None leaves a value as it was. After the end it is ignored."""
-        if self.life.state != "running":
-            return
-        last = self._report
-        if done is None:
-            done, at = last.done, last.at
-        else:
-            at = self.manager.clock()
-            pace = self._pace
-            if pace.wants(at, done):
-                self._pace = pace.add(at, done)
-        self._report = _Report(
-            done, last.total if total is None else total, last.message if message is None else message, at
-        )
-        for listener in self.manager.listeners["progressed"]:
-            try:
-                listener(self, "progressed")
-            except Exception as error:  # noqa: BLE001 - a listener's fault must not end the body
-                self.manager.log_fault("a listener", self, error)
-
-    def log(self, text: str) -> None:
-        """Add a line to the log."""
-        if self.log_lines is None:
-            self.log_lines = deque(maxlen=LOG_LINES)
-        self.log_lines.append(cut(text, _LOG_LINE))
-        self.manager.tell(self, "logged")
-
-    def claim_bar(self, bar: object, label: str) -> bool:
-        """Whether this `track` is the outermost, so that it drives the bar."""
-        if self._bar is not None:
-            return False
-        self._bar = (bar, label)
-        self._report = _Report(None, None, label, self._report.at)
-        self._pace = Pace()
-        return True
-
-    def release_bar(self, bar: object) -> None:
-        """The `track` that drives the bar has ended; the next one may."""
-        if self._bar is not None and self._bar[0] is bar:
-            self._bar = None
-
-    def bar_label(self, inner: str) -> str:
-        """Return the message for a `track` within another."""
-        outer = self._bar[1] if self._bar is not None else ""
-        return ", ".join(part for part in (outer, inner) if part)
 
     # Telling
 
@@ -563,16 +390,6 @@ class Task:
         self._value, self._error, self.reading = value, error, reading
         self._delivered, self._announced = told, announced
 
-    def restore_progress(self, done: float | None, total: float | None, message: str) -> None:
-        """Take the last report that the ledger has."""
-        self._report = _Report(done, total, message, self.manager.clock())
-
-    def begin_again(self) -> None:
-        """A further attempt begins: reports of the last one do not count."""
-        self._report = _NOTHING
-        self._pace = Pace()
-        self._bar = None
-
     def _outcome(self) -> Any:
         if self.life.state == "done":
             return self._value
@@ -597,15 +414,6 @@ class Task:
             return f"was lost: {reason or 'the process that had it ended'}"
         by = reason.removeprefix("cancelled ")
         return "was cancelled" if not reason else f"was cancelled: {reason}" if by == reason else f"was cancelled {by}"
-
-
-def _fraction(life: Life, done: float | None, total: float | None) -> float | None:
-    if life.state == "done":
-        return 1.0
-    if done is None or not total:
-        return None
-    fraction = done / total
-    return fraction if 0 <= fraction <= 1 else 0.0 if fraction < 0 else 1.0
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -14,7 +14,7 @@ from backchannel.errors import TaskCancelledError, TaskFailedError
 from backchannel.events import TaskFinished, TaskStarted
 from backchannel.tasks import AsyncToolManager, Task
 from backchannel.tasks.lifecycle import Life
-from backchannel.tasks.task import LOG_LINES
+from backchannel.tasks.reporting import LOG_LINES
 
 WAIT = 10.0
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "wire.json").read_text())

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from ..task import LOG_LINES
+from ..reporting import LOG_LINES
 
 __all__ = ["Report", "Reporter"]
 

@@ -7,8 +7,8 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backchannel.tasks.reporting import LOG_LINES
 from backchannel.tasks.runners.reporter import Report, Reporter
-from backchannel.tasks.task import LOG_LINES
 
 WAIT = 10.0
 NEVER_S = 3600.0
