@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from botocore import exceptions
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backchannel import AsyncToolManager
 from backchannel.aws import DynamoDBResult, S3Result, athena_query_tool, glue_job_tool, lambda_tool, run
@@ -71,6 +73,40 @@ def test_a_sign_in_that_does_not_come_ends_the_task_and_says_what_goes_on(
     client = FakeClient(start_job_run={"JobRunId": "r"}, get_job_run=refusal("ExpiredTokenException"))
     with pytest.raises(TaskFailedError, match=r"have expired .*sign in again.*run r of the Glue job g goes on"):
         glue_job_tool("g", poll_s=0.001, client=client, manager=manager)().result(WAIT)
+
+
+LOOKS: dict[str, Any] = {
+    "nothing yet": {},
+    "progress": {"Item": {"done": {"N": "1"}, "total": {"N": "2"}}},
+    "throttled": refusal("ThrottlingException"),
+    "no network": exceptions.EndpointConnectionError(endpoint_url="http://x"),
+    "AWS's fault": refusal("InternalServerError", status=500),
+    "signed out": refusal("ExpiredTokenException"),
+    "denied": refusal("AccessDeniedException", status=403),
+    "no table": refusal("ResourceNotFoundException"),
+    "it failed": {"Item": {"error": {"S": "no data"}}},
+    "result": {"Item": {"result": {"N": "7"}}},
+}
+ENDS = {"denied": "does not allow", "no table": "finds no table", "it failed": "no data", "result": ""}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(sorted(LOOKS)), max_size=12))
+def test_whatever_looks_find_the_first_that_counts_ends_the_task_and_the_function_ran_once(looks: list[str]):
+    looks = [*looks, "result"]
+    client = FakeClient(invoke={}, get_item=[LOOKS[look] for look in looks])
+    with AsyncToolManager(max_workers=1) as manager:
+        place = DynamoDBResult("t", client=client)
+        task = lambda_tool("f", mode="event", result=place, poll_s=0.0001, client=client, manager=manager)()
+        assert task.wait(WAIT)
+    end = next(look for look in looks if look in ENDS)
+    if end == "result":
+        assert task.value == 7
+    else:
+        assert ENDS[end] in str(task.error)
+        assert ("goes on" in str(task.error)) is (end != "it failed")
+    assert client.names().count("invoke") == 1
+    assert client.names().count("get_item") == looks.index(end) + 1
 
 
 def test_what_is_missing_in_a_new_kernel_is_borne_until_it_is_there(manager: AsyncToolManager):
