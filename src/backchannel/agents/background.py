@@ -152,7 +152,8 @@ class BackgroundTasks:
             self._finished(task)
 
     def _finished(self, task: Task) -> None:
-        self._untold[task.id] = task
+        if task.announce != "never":
+            self._untold[task.id] = task
         self._feed(task.finished_fact())
 
     def _publish_moved(self) -> None:

@@ -688,3 +688,23 @@ async def test_a_call_that_is_referred_to_a_task_that_ends_meanwhile_leaves_noth
         assert agent._conversation.conversation._tasks == set()  # type: ignore[union-attr]
         reading.cancel()
     model.check()
+
+
+async def test_of_a_task_that_is_never_told_nothing_is_kept(manager):
+    @async_tool(manager, grace_s=0, announce="never")
+    def work() -> str:
+        """Work."""
+        return "quiet"
+
+    model = ScriptedModel(call("work"), expect_result("Started"), say("Started.", 0.04))
+    async with BidiAgent(model, tools=[work]) as agent:
+        reading = asyncio.create_task(collect(agent, []))
+        await until(lambda: manager.tasks and manager.tasks[0].done() and model.sent)
+        await asyncio.sleep(0.02)
+        conversation = agent._conversation
+        assert conversation is not None
+        assert conversation._background._untold == {}
+        assert conversation.conversation.owed == []
+        reading.cancel()
+    model.check()
+    assert not manager.tasks[0].delivered
