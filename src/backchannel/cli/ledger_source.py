@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ class LedgerSource:
         self._clock = clock
         self._reading: LedgerReading | None = None
         self._state: LedgerState | None = None
-        self._read_at = 0.0
+        self._read_at = -math.inf
         self._store = s3_store(place) if place.startswith(S3) else None
 
     @property
@@ -60,7 +61,7 @@ class LedgerSource:
 
     def _read_s3(self, store: S3Store) -> bool:
         now = self._clock()
-        if self._state is None or now >= self._read_at + self.S3_EVERY_S:
+        if now >= self._read_at + self.S3_EVERY_S:
             self._read_at = now
             # Opening only reads; a writer is who appends.
             journal = Journal(store, FORMAT)

@@ -333,7 +333,8 @@ class Hub:
 
     def _place(self, task: Task) -> list[Board]:
         # A run stays where it began, also when its tool moves to another cell meanwhile.
-        shown = (board for board in self._boards.values() if task.id in board.rows)
+        # A copy: a cell may add a board meanwhile.
+        shown = (board for board in list(self._boards.values()) if task.id in board.rows)
         home = self._home.get(task.id) or next(shown, None) or self._board_of_tool.get(task.tool_name)
         if home is not None and not task.done():
             self._home[task.id] = home
