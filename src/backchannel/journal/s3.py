@@ -155,8 +155,13 @@ class S3Store:
     def _start(self) -> None:
         if self._queue and not self._working and self._failure is None:
             # Not a daemon: the process ends when this has ended, which it does after a bounded number of tries.
-            threading.Thread(target=self._work, name="backchannel-s3-journal", daemon=False).start()
+            thread = threading.Thread(target=self._work, name="backchannel-s3-journal", daemon=False)
             self._working = True
+            try:
+                thread.start()
+            except RuntimeError:  # The interpreter ends: what is left is put here, and tried once.
+                self._tries = 1
+                self._work()
 
     def _work(self) -> None:
         """Put what is queued, until nothing is or it cannot be put."""

@@ -15,6 +15,7 @@ from . import lifecycle
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .ledger import Ledger
     from .manager import AsyncToolManager
     from .task import Task
 
@@ -24,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 EXIT_GRACE_S = 2.0
 """How long bodies that run may take to end when the interpreter does, all of them together, seconds."""
+
+CLOSE_S = 5.0
+"""How long a ledger may take to write its last entries when the interpreter ends, seconds."""
 
 REASON = "the interpreter ended"
 
@@ -103,7 +107,18 @@ def _give_up(manager: AsyncToolManager) -> None:
     for task in manager.tasks:
         if not task.done() and not _goes_on_elsewhere(task):
             manager.feed(task, lifecycle.Vanished(manager.clock(), REASON))
-    manager.ledger.close()
+    _close(manager.ledger)
+
+
+def _close(ledger: Ledger) -> None:
+    """Let go of a ledger; one that is far away may take its time, but not for ever."""
+    thread = threading.Thread(target=ledger.close, name="backchannel-ledger-close", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # From Python 3.12 on there are no new threads now.
+        ledger.close()
+    else:
+        thread.join(CLOSE_S)
 
 
 def _goes_on_elsewhere(task: Task) -> bool:

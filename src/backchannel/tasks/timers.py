@@ -46,8 +46,8 @@ class Timers:
         with self._changed:
             heapq.heappush(self._heap, (time.monotonic() + seconds, next(self._numbers), timer))
             if not self._running:
-                self._running = True
                 threading.Thread(target=self._work, name="backchannel-timers", daemon=True).start()
+                self._running = True
             elif self._heap[0][2] is timer:
                 self._changed.notify()
         return timer

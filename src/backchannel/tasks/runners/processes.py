@@ -113,7 +113,8 @@ class ProcessRunner:
             if self.grace_s == 0 or not worker.end(place.number, status, life.ending or life.reason):
                 worker.kill()
                 return
-            place.kill = _timers.after(self.grace_s, functools.partial(self._kill, place, worker))
+            with contextlib.suppress(RuntimeError):  # the interpreter ends, and kills it then
+                place.kill = _timers.after(self.grace_s, functools.partial(self._kill, place, worker))
 
     def is_carried_here(self, job: Job) -> bool:
         del job
