@@ -71,7 +71,7 @@ def created_entry(task: Task, at: float) -> Entry:
     if unwritten and not task.labelled:
         shown_only = {name: value for name, value in arguments.items() if unwritten.get(name) != "secret"}
         label = label_of(task.tool_name, shown_only)
-    options, retry = task.options, task.options.retry
+    options = _options(task)
     return {
         "kind": "task.created",
         "id": task.id,
@@ -82,14 +82,8 @@ def created_entry(task: Task, at: float) -> Entry:
         **({"unwritten": unwritten} if unwritten else {}),
         **({"references": list(task.references)} if task.references else {}),
         "where": {"kind": task.where},
-        "options": {
-            "timeout": options.timeout,
-            "priority": options.priority,
-            "limit": options.limit,
-            "on_duplicate": options.on_duplicate,
-            "retries": 0 if retry is None else retry.retries,
-        },
-        "deferred": options.deferred,
+        **({"options": options} if options else {}),
+        "deferred": task.options.deferred,
         "owned": task.owned,
         **_asked_by(task),
         "announce": task.announce,
@@ -100,6 +94,23 @@ def created_entry(task: Task, at: float) -> Entry:
 def _asked_by(task: Task) -> Entry:
     agent_id = getattr(task.owner, "agent_id", None) or task.asked_by
     return {"agent": cut(agent_id, _NAME)} if isinstance(agent_id, str) else {}
+
+
+def _options(task: Task) -> dict[str, Any]:
+    """Return the options that are not the usual ones."""
+    options = task.options
+    found: dict[str, Any] = {}
+    if options.timeout is not None:
+        found["timeout"] = options.timeout
+    if options.priority:
+        found["priority"] = options.priority
+    if options.limit is not None:
+        found["limit"] = options.limit
+    if options.retry is not None:
+        found["retries"] = options.retry.retries
+    if options.on_duplicate != "start_another":
+        found["on_duplicate"] = options.on_duplicate
+    return found
 
 
 def ended_entry(task: Task, at: float) -> Entry:

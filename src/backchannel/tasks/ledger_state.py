@@ -30,7 +30,7 @@ class TaskRecord:
         references: Names of arguments that are results of other tasks, as ``{"$task": id}``.
         where: Where it runs: ``kind`` is ``"thread"``, ``"coroutine"``, ``"process"``, ``"dask"``, ``"executor"`` or
             ``"outside"``; for Dask also how to find it on its cluster.
-        options: With which options it was started, for people.
+        options: With which options it was started, for people; the usual ones are left out.
         deferred: Whether its tool is deferred.
         owned: Whether an agent asked for it, or was to tell it.
         announce: When a conversation tells its result.
@@ -107,7 +107,7 @@ class TaskRecord:
             **({"unwritten": self.unwritten} if self.unwritten else {}),
             **({"references": self.references} if self.references else {}),
             "where": self.where,
-            "options": self.options,
+            **({"options": self.options} if self.options else {}),
             "deferred": self.deferred,
             "owned": self.owned,
             **({"agent": self.agent} if self.agent else {}),
@@ -288,8 +288,8 @@ def _time(value: object) -> float | None:
 
 
 def _dict(value: object) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}
+    return value if type(value) is dict else dict(value) if isinstance(value, Mapping) else {}
 
 
 def _list(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, (list, tuple)) else []
+    return [item for item in value if isinstance(item, str)] if value and isinstance(value, (list, tuple)) else []
