@@ -342,10 +342,15 @@ class AsyncAgent:
             entry.reply.settle(answer, error)
 
     def _tell(self, turn: ResultsTurn) -> None:
-        for result in turn.results:
-            if (task := self._mine.get(result.task_id)) is not None:
+        # What was told in another way meanwhile, as a lost task that was run again, is not told once more.
+        tasks = {result.task_id: self._mine.get(result.task_id) for result in turn.results}
+        results = [result for result in turn.results if (task := tasks[result.task_id]) is None or not task.delivered]
+        for result in results:
+            if (task := tasks[result.task_id]) is not None:
                 task.announced = True
-        answer, error = self._ask(self._context, results_text(turn.results, turn.perhaps_told))
+        answer, error = None, None
+        if results:
+            answer, error = self._ask(self._context, results_text(results, turn.perhaps_told))
         if error is not None and was_busy(error):
             self._put_off()
             return
@@ -365,7 +370,7 @@ class AsyncAgent:
         with self._changed:
             self._failure = error
             self._delivery.ended(failed=error is not None)
-        if error is None and self.on_reply is not None:
+        if results and error is None and self.on_reply is not None:
             try:
                 self.on_reply(answer)
             except Exception:  # noqa: BLE001 - its fault is not the agent's

@@ -241,6 +241,22 @@ class AsyncTool(AgentTool):
     def __call__(self, *args: Any, **kwargs: Any) -> Task:
         return self._start(self.schema.named(args, kwargs), by_text=False)[0]
 
+    def arguments_to_confirm(self, arguments: Any) -> dict[str, Any]:
+        """Return the arguments of a model's call, checked, as a person is shown them: a task's result by its name.
+
+        Raises:
+            ToolArgumentsError: If they do not fit the tool, or name a task that there is not.
+        """
+        given, references = split(arguments, self._known, by_text=self.takes_results)
+        checked = self._schema_without(references).check(given)
+        return {**checked, **{name: f"result of task {task.number}, {task.label}" for name, task in references.items()}}
+
+    def _known(self, which: Task | str | int) -> Task:
+        found = which if isinstance(which, Task) else self.manager.task(which)
+        if found is None:
+            raise ToolArgumentsError(f"There is no task {which!r:.60} whose result could be an argument.")
+        return found
+
     def start_again(self, arguments: Mapping[str, Any], manager: AsyncToolManager, owner: Any) -> Task:
         """Start a run with the arguments of an earlier one, at its manager; for `AsyncToolManager.run_again`."""
         return self._start(arguments, by_text=False, owner=owner, manager=manager)[0]

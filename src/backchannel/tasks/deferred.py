@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from ..observability.secret_text import name_kind
 from .ledger_entries import plain
 
 __all__ = ["PENDING", "Deferred", "Pending"]
@@ -76,6 +77,17 @@ def _checked(handle: Mapping[str, Any]) -> dict[str, Any]:
         length = len(json.dumps(data, allow_nan=False))
     except ValueError as error:
         raise ValueError(f"Deferred: handle must be a dict of plain JSON: {error}") from None
+    if (secret := _secret_name(data)) is not None:
+        raise ValueError(f"Deferred: handle has {secret!r}, which looks like a secret; a ledger must not have it")
     if length > _HANDLE:
         raise ValueError(f"Deferred: handle has {length} characters as JSON; give at most {_HANDLE}, such as an id")
     return cast("dict[str, Any]", data)
+
+
+def _secret_name(data: Any) -> str | None:
+    """Return a name in the data whose value would be a secret, or None."""
+    if isinstance(data, dict):
+        named = [name if name_kind(name) == "secret" else _secret_name(item) for name, item in data.items()]
+    else:
+        named = [_secret_name(item) for item in data] if isinstance(data, list) else []
+    return next((name for name in named if name is not None), None)

@@ -63,25 +63,28 @@ def _end() -> None:
         return  # A forked child has none of the threads that tasks run in, and no right to the ledger.
     try:
         managers = [cast("AsyncToolManager", manager) for manager in list(_managers)]
-        asked = [task for manager in managers for task in _ask(manager)]
-        _wait(asked, time.monotonic() + EXIT_GRACE_S)
-        for manager in managers:
-            _give_up(manager)
+        try:
+            asked = [task for manager in managers for task in _ask(manager)]
+            _wait(asked, time.monotonic() + EXIT_GRACE_S)
+        finally:  # Ctrl-C cuts the grace short, and nothing else.
+            for manager in managers:
+                _give_up(manager)
     except Exception:  # noqa: BLE001 - the rest is to end, too
         _log.exception("tasks could not be ended with the interpreter")
-    for call in _afterwards:
-        try:
-            call()
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("%r failed at the end of the interpreter", call)
+    finally:
+        for call in _afterwards:
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("%r failed at the end of the interpreter", call)
 
 
 def _ask(manager: AsyncToolManager) -> list[Task]:
     """Give up what has not begun, and ask the bodies that run to end; returns their tasks."""
     left = manager.close_for_exit()
-    waiting = [task for task in left if task.life.phase != "body"]
-    for task in waiting:
-        if not _goes_on_elsewhere(task):
+    # Those that wait first, so that none of them gets the place of one that ends.
+    for task in left:
+        if task.life.phase != "body" and not _goes_on_elsewhere(task):
             manager.feed(task, lifecycle.Vanished(manager.clock(), _why(task)))
     asked = []
     for task in left:
@@ -123,7 +126,8 @@ def _close(ledger: Ledger) -> None:
 
 def _goes_on_elsewhere(task: Task) -> bool:
     """Whether another process can bring the task to its end, so that it stays open in the ledger."""
-    return task.manager.ledger is None or task.manager.ledger.goes_on(task)
+    ledger = task.manager.ledger
+    return task.life.phase == "outside" if ledger is None else ledger.goes_on(task)
 
 
 def _why(task: Task) -> str:

@@ -149,8 +149,6 @@ class Ledger:
             if not self._scheduled:
                 self._later()
             return
-        if kind == "queued" and not task.recorded:
-            return  # Written when all listeners know of it: then it is known whose it is.
         self.created(task)
         if kind == "started":
             self._write({"kind": "task.started", "id": task.id, "at": self._wall(task, task.started)})

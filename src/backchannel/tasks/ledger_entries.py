@@ -141,6 +141,8 @@ def ended_entry(task: Task, at: float) -> Entry:
             entry["error"] = _clean(error_text(error, LIMIT), secrets)
     if task.delivered:
         entry["told"] = True
+    if task.superseded_by is not None:
+        entry["superseded_by"] = task.superseded_by
     return entry
 
 

@@ -51,9 +51,10 @@ class Keeper(Launcher):
             resume(self.manager, keeper, KEPT)
         except BaseException:
             self.ledger = None
+            keeper.close()
             raise
         with self.lock:
-            for kind in ("queued", "started", "progressed", "announced", "told"):
+            for kind in ("started", "progressed", "announced", "told"):
                 self.listeners[kind] = (keeper.noted, *self.listeners[kind])
 
     # Tools

@@ -80,7 +80,7 @@ def _resume(manager: AsyncToolManager, ledger: Ledger, record: TaskRecord) -> No
     task.where = str(record.where.get("kind", "runner"))
     task.references = tuple(record.references)
     task.awaits_agent = record.owned
-    task.again = record.again
+    task.again, task.superseded_by = record.again, record.superseded_by
     progress = record.progress
     if progress:
         task.restore_progress(progress.get("done"), progress.get("total"), str(progress.get("message") or ""))

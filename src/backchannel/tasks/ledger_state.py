@@ -48,6 +48,7 @@ class TaskRecord:
         has_value, value: What it returned, where that was written: small plain JSON.
         announced: Whether an agent was given the result; ``told``: whether it is known to have told it.
         again: Id of the task that runs it again, or None.
+        superseded_by: Id of a later task for the same call that there was when it ended, or None.
         seen: When something was last written of its run, seconds since the epoch.
         agent: Id of the agent that asked for it, or "".
     """
@@ -83,6 +84,7 @@ class TaskRecord:
     told: bool = False
     again: str | None = None
     seen: float = 0.0
+    superseded_by: str | None = None
     agent: str = ""
 
     @property
@@ -137,6 +139,7 @@ class TaskRecord:
                 **({"value": self.value} if self.has_value else {}),
                 "owned": self.owned,
                 "told": self.told,
+                **({"superseded_by": self.superseded_by} if self.superseded_by else {}),
             }
         elif self.told:
             yield {"kind": "task.told", "id": self.id}
@@ -254,6 +257,7 @@ def _ended(record: TaskRecord, entry: Mapping[str, Any]) -> None:
     record.owned = record.owned or bool(entry.get("owned"))
     record.agent = record.agent or _text(entry.get("agent"))
     record.told = record.told or bool(entry.get("told"))
+    record.superseded_by = _text(entry.get("superseded_by")) or None
 
 
 def _went_on(record: TaskRecord, kind: str, entry: Mapping[str, Any]) -> None:

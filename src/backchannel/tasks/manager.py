@@ -205,6 +205,7 @@ class AsyncToolManager(Keeper):
         *,
         poll: Callable[[], Any] | None = None,
         every_s: float = 5.0,
+        handle: Mapping[str, Any] | None = None,
         owner: Any = None,
         call_id: str | None = None,
         label: str | None = None,
@@ -217,6 +218,7 @@ class AsyncToolManager(Keeper):
 
         Args:
             poll: Asked every ``every_s`` seconds for the value; `PENDING` while there is none.
+            handle: By what the tool's ``resume`` finds the work again after a restart: see `Deferred`.
             timeout: How long to wait for the value, seconds.
             retries: How many errors of ``poll`` in a row are taken for passing.
 
@@ -225,7 +227,7 @@ class AsyncToolManager(Keeper):
             ValueError: If an option cannot be used; names it.
         """
         options = TaskOptions.of(announce=announce, timeout=timeout, retries=retries, retry_on=retry_on, deferred=True)
-        deferred, effects = Deferred(poll, every_s=every_s), Effects()
+        deferred, effects = Deferred(poll, every_s=every_s, handle=handle), Effects()
         with self.lock:
             if self._closed:
                 raise TaskRefusedError(f"{tool_name} was not started: its AsyncToolManager is shut down.")

@@ -68,6 +68,9 @@ def question_for(tool: AgentTool, tool_use: ToolUse) -> str | None:
 
 
 def _checked(tool: AgentTool, tool_use: ToolUse) -> dict[str, Any]:
+    in_its_own_way = getattr(tool, "arguments_to_confirm", None)
+    if callable(in_its_own_way):
+        return dict(in_its_own_way(tool_use["input"]))
     schema = getattr(tool, "schema", None)
     if isinstance(schema, FunctionSchema):
         return schema.check(tool_use["input"])

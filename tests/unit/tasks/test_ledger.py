@@ -612,3 +612,126 @@ def test_the_tasks_of_an_agent_that_is_gone_are_the_next_ones() -> None:
         assert manager.claim_restored(following) == [owed]
         assert [task.owner for task in (told, owed, never, others)] == [None, following, None, other]
         assert manager.claim_restored(Someone("default")) == []
+
+
+def test_a_handle_is_plain_small_and_no_secret() -> None:
+    assert Deferred(handle={"job": ("a", 1)}).handle == {"job": ["a", 1]}
+    for handle in (
+        {"job": object()},
+        {1: 2},
+        {"job": float("nan")},
+        {"text": "x" * 20_000},
+        "job",
+        {"a": {"token": "t"}},
+    ):
+        with pytest.raises(ValueError, match="handle"):
+            Deferred(handle=handle)  # type: ignore[arg-type]
+
+
+def test_that_a_later_call_superseded_it_is_still_known(path: Path) -> None:
+    go = threading.Event()
+    first = AsyncToolManager(ledger=path)
+    owner = object()
+    old = first.start("add", lambda: go.wait(10), {}, owner=owner, on_duplicate="replace")
+    new = first.start("add", lambda: go.wait(10), {}, owner=owner, on_duplicate="replace")
+    go.set()
+    ended(first)
+    assert old.superseded_by == new.id
+    abandon(first)
+    second = AsyncToolManager(ledger=path)
+    assert second.tasks[0].superseded_by == new.id
+    assert second.tasks[0].finished_fact().superseded_by == new.id
+    abandon(second)
+
+
+def test_a_dependency_is_run_again_with_the_value_that_is_there(path: Path) -> None:
+    go = threading.Event()
+    first = AsyncToolManager(ledger=path)
+    tool = async_tool(first)(double)
+    wait = async_tool(first)(lambda_named("train", go))
+    loaded = tool(4)
+    loaded.result(10)
+    again_and_again = tool(loaded)
+    assert again_and_again.result(10) == 16
+    wait("sales")
+    abandon(first)
+    go.set()
+    second = AsyncToolManager(ledger=path)
+    async_tool(second)(double)
+    assert second.run_again(2).result(10) == 16
+    abandon(second)
+
+
+def double(number: int) -> int:
+    """Double it."""
+    return 2 * number
+
+
+def test_a_refused_run_again_may_be_tried_once_more(path: Path) -> None:
+    first = AsyncToolManager(ledger=path)
+    go = threading.Event()
+    async_tool(first)(lambda_named("train", go))("sales")
+    abandon(first)
+    go.set()
+    second = AsyncToolManager(1, max_queued=0, ledger=path)
+    async_tool(second)(lambda_named("train", go))
+    blocker = threading.Event()
+    blocking = second.start("block", lambda: blocker.wait(10), {})
+    with pytest.raises(TaskRefusedError, match="max_queued"):
+        second.run_again(1)
+    blocker.set()
+    blocking.wait(10)
+    assert second.run_again(1).result(10) == "sales 1"
+    abandon(second)
+
+
+def test_tools_of_the_default_manager_are_known_to_it(path: Path) -> None:
+    from backchannel.tasks import set_default_manager
+
+    go = threading.Event()
+    go.set()
+    first = AsyncToolManager(ledger=path)
+    try:
+        set_default_manager(first)
+        tool = async_tool(lambda_named("train", go))
+        tool("sales").result(10)
+        abandon(first)
+        second = AsyncToolManager(ledger=path)
+        assert second.tool("train") is None
+        set_default_manager(second)
+        assert second.tool("train") is tool
+        assert second.run_again(1).result(10) == "sales 1"
+        abandon(second)
+    finally:
+        set_default_manager(None)
+
+
+def test_a_variant_of_a_tool_does_not_take_its_place() -> None:
+    manager = AsyncToolManager()
+    tool = async_tool(manager)(double)
+    tool.options(priority=5)(2).result(10)
+    assert manager.tool("double") is tool
+    newer = async_tool(manager)(double)
+    assert manager.tool("double") is newer
+
+
+def test_looking_into_a_result_whose_value_is_gone_says_what_is_left(path: Path) -> None:
+    import asyncio
+
+    from backchannel.events import ToolResultEvent
+    from backchannel.tasks import look_at_result_tool
+    from backchannel.tools import run_tool
+
+    with AsyncToolManager(ledger=path) as first:
+        first.start("give", lambda: Model(), {}).result(10)
+    second = AsyncToolManager(ledger=path)
+    looking = look_at_result_tool(lambda: [second])
+
+    async def look() -> str:
+        use: Any = {"toolUseId": "1", "name": looking.tool_name, "input": {"task": 1}}
+        events = [event async for event in run_tool(looking, use, {})]
+        assert isinstance(events[-1], ToolResultEvent)
+        return str(events[-1]["tool_result"]["content"])
+
+    assert "Only this is left of it" in asyncio.run(look())
+    abandon(second)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from backchannel.tasks.lifecycle import (
     CancelRequested,
     Command,
+    EndRequested,
     Fact,
     Life,
     Raised,
@@ -18,6 +19,7 @@ from backchannel.tasks.lifecycle import (
     Returned,
     Started,
     TimeoutReached,
+    Vanished,
     step,
 )
 
@@ -57,6 +59,17 @@ def live(*facts: Fact) -> tuple[Life, list[Command]]:
         ([Started(1), Returned(2, deferred=True), TimeoutReached(3)], "timed_out", [RUN, AWAIT, SETTLE]),
         ([Started(1), Resolved(2), Returned(3, deferred=True)], "done", [RUN, SETTLE]),
         ([Rejected(1)], "failed", [SETTLE]),
+        ([Vanished(1)], "lost", [SETTLE]),
+        ([Started(1), Vanished(2)], "lost", [RUN, SETTLE]),
+        ([Started(1), Returned(2, deferred=True), Vanished(3)], "lost", [RUN, AWAIT, SETTLE]),
+        ([Started(1), EndRequested(2, "exit")], "running", [RUN, STOP]),
+        ([Started(1), EndRequested(2, "exit"), EndRequested(3, "exit")], "running", [RUN, STOP]),
+        ([Started(1), EndRequested(2, "exit"), Returned(3)], "done", [RUN, STOP, SETTLE]),
+        ([Started(1), EndRequested(2, "exit"), Raised(3)], "cancelled", [RUN, STOP, SETTLE]),
+        ([Started(1), EndRequested(2, "exit"), Raised(3, retry=True)], "cancelled", [RUN, STOP, SETTLE]),
+        ([Started(1), EndRequested(2, "exit"), Raised(3, "loop", stopped=True)], "cancelled", [RUN, STOP, SETTLE]),
+        ([Started(1), EndRequested(2, "exit"), Vanished(3)], "lost", [RUN, STOP, SETTLE]),
+        ([EndRequested(1, "exit")], "queued", []),
     ],
 )
 def test_each_way_through_life(facts: list[Fact], state: str, ordered: list[Command]) -> None:
@@ -143,3 +156,10 @@ def test_a_further_attempt_keeps_the_time_of_the_first_start():
 @given(st.lists(FACTS, max_size=12), TIMES)
 def test_elapsed_is_never_negative(facts: list[Fact], now: float) -> None:
     assert live(*facts)[0].elapsed(now) >= 0
+
+
+def test_what_was_asked_to_end_says_why_it_was_cancelled() -> None:
+    life, _ = live(Started(1), EndRequested(2, "the interpreter ended"), Raised(3))
+    assert life.reason == "the interpreter ended"
+    stopped, _ = live(Started(1), EndRequested(2, "the interpreter ended"), Raised(3, "its loop", stopped=True))
+    assert stopped.reason == "the interpreter ended"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backchannel.errors import ToolArgumentsError, ToolDefinitionError
 from backchannel.messages import ToolUse
-from backchannel.tasks import async_tool
+from backchannel.tasks import AsyncToolManager, async_tool
 from backchannel.tools import tool
 from backchannel.tools.confirmation import question_for
 
@@ -172,3 +172,24 @@ def test_a_tool_from_elsewhere_is_asked_about_if_it_says_so(confirm: Any, schema
 def test_the_arguments_of_a_tool_from_elsewhere_are_checked_by_its_schema():
     with pytest.raises(ToolArgumentsError, match="disk"):
         question_for(Foreign(True, SCHEMA), use({}, "wipe"))
+
+
+def test_a_call_that_takes_another_tasks_result_is_asked_about_by_that_tasks_name():
+    manager = AsyncToolManager()
+    loaded = manager.start("load", lambda name: 7, {"name": "sales"})
+    loaded.result(10)
+
+    @async_tool(manager, confirm=True, takes_results=True)
+    def double(number: int, force: bool = False) -> int:
+        """Double it."""
+        return 2 * number
+
+    call = use({"number": {"$task": loaded.id}}, "double")
+    assert question_for(double, call) == 'Run double(number="result of task 1, load sales")?'
+    with pytest.raises(ToolArgumentsError, match="no task 'nothing'"):
+        question_for(double, use({"number": {"$task": "nothing"}}, "double"))
+    with pytest.raises(ToolArgumentsError):
+        question_for(double, use({"number": {"$task": loaded.id}, "force": "perhaps"}, "double"))
+    asked = double.options(confirm="Double {number}?")
+    assert question_for(asked, call) == "Double result of task 1, load sales?"
+    manager.shutdown()
