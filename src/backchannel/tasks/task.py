@@ -274,7 +274,7 @@ class Task(Reported, Awaited):
         """End the task; False if it had ended.
 
         Its state changes at once, and what its function returns is dropped. A coroutine is cancelled where it waits;
-        a plain function ends at its next `track` step, or where it asks `cancelled`.
+        a plain function ends at its next `track` step, where it waits for another task, or where it asks `cancelled`.
         """
         return self.manager.cancel_task(self, reason)
 

@@ -9,8 +9,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, cast
 
+from ..errors import TaskCancelledError
 from ..events import TaskStatus
 from .lending import lending
+from .progress import running_task
 from .wording import duration
 
 if TYPE_CHECKING:
@@ -67,17 +69,24 @@ class Awaited:
 
         Raises:
             TaskError: If the task needs the event loop that runs in this thread.
+            TaskCancelledError: If this is the body of another task, and that one was cancelled or timed out.
         """
         if self.done():
             return True
         self.manager.check_may_block(cast("Task", self))
-        ended = threading.Event()
-        self.add_done_callback(ended.set)
+        ended, mine = threading.Event(), _whose_body_this_is()
+        watched = [self] if mine is None else [self, mine]
+        for task in watched:
+            task.add_done_callback(ended.set)
         try:
             with lending():
-                return ended.wait(timeout)
+                ended.wait(timeout)
         finally:
-            self.remove_done_callback(ended.set)
+            for task in watched:
+                task.remove_done_callback(ended.set)
+        if mine is not None and mine.done() and not self.done():
+            raise TaskCancelledError(f"Task {mine.number}, {mine.label}, was to end: {mine.status}.")
+        return self.done()
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from self.ended().__await__()
@@ -118,3 +127,10 @@ class Awaited:
         """Do not call it any more."""
         with self.manager.lock, contextlib.suppress(ValueError):
             self._callbacks.remove(callback)
+
+
+def _whose_body_this_is() -> Task | None:
+    """Return the task under way whose body this very thread runs, or None."""
+    task = running_task.get()
+    job = None if task is None else task.job
+    return task if job is not None and job.is_run_here() else None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backchannel.errors import TaskFailedError, TaskRefusedError, ToolDefinitionError
+from backchannel.errors import TaskCancelledError, TaskFailedError, TaskRefusedError, ToolDefinitionError
 from backchannel.tasks import AsyncToolManager, Task, async_tool, current_task
 
 WAIT = 10.0
@@ -393,3 +393,41 @@ def test_a_thread_of_the_body_may_wait_for_the_bodys_end():
 
         assert manager.start("body", body, {}).result(WAIT) == 3
         assert ended.wait(WAIT)
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 0.05}])
+def test_a_body_that_waits_for_another_task_ends_when_its_own_is_to_end(busy: Busy, options: dict[str, Any]):
+    waits, raised = threading.Event(), threading.Event()
+
+    def body() -> None:
+        waits.set()
+        try:
+            busy.first.result(WAIT)
+        except TaskCancelledError:
+            # Tidying up may wait as it likes.
+            assert not busy.first.wait(0.001)
+            raised.set()
+
+    with AsyncToolManager() as manager:
+        task = manager.start("wait", body, {}, **options)
+        assert waits.wait(WAIT)
+        if not options:
+            task.cancel()
+        assert raised.wait(WAIT)
+        assert task.status == ("timed_out" if options else "cancelled")
+        assert busy.first.status == "running"
+
+
+def test_what_a_thread_of_the_body_waits_for_is_its_own_business(busy: Busy):
+    seen: list[bool] = []
+    threads: list[threading.Thread] = []
+
+    def body() -> None:
+        threads.append(threading.Thread(target=lambda: seen.append(busy.first.wait(WAIT))))
+        threads[0].start()
+
+    with AsyncToolManager() as manager:
+        manager.start("start", body, {}).result(WAIT)
+        busy.gate.set()
+        threads[0].join(WAIT)
+        assert seen == [True]
