@@ -142,14 +142,15 @@ function rowView(source: BoardSource, on: { signal: AbortSignal }): RowView {
     let waiting = 0;
     const release = () => {
       clearTimeout(waiting);
-      made.disabled = false;
+      made.removeAttribute("aria-disabled");
       setText(made, words);
     };
     made.addEventListener(
       "click",
       () => {
-        if (!known) return;
-        made.disabled = true;
+        if (!known || made.hasAttribute("aria-disabled")) return;
+        // Not disabled: that would take the keyboard away from it.
+        made.setAttribute("aria-disabled", "true");
         setText(made, pressed);
         waiting = window.setTimeout(release, PRESSED_MS);
         act(known.id);
@@ -161,7 +162,8 @@ function rowView(source: BoardSource, on: { signal: AbortSignal }): RowView {
   };
   const { made: stop, release: releaseStop } = button("Cancel", "Cancelling", (task) => source.cancel(task));
   const { made: again, release: releaseAgain } = button("Run again", "Starting", (task) => source.again(task));
-  const root = element("div", "bc-row", { role: "listitem" }, number, label, bar, time, stop, again, message, more);
+  const role = { role: "listitem", tabindex: -1 };
+  const root = element("div", "bc-row", role, number, label, bar, time, stop, again, message, more);
 
   const show = (row: Row): void => {
     const now = phase(row);
@@ -189,7 +191,8 @@ function rowView(source: BoardSource, on: { signal: AbortSignal }): RowView {
       releaseAgain();
     }
     // A button that goes must not take the keyboard with it.
-    if (focused && !again.hidden && document.activeElement !== again) again.focus();
+    if (focused && !again.hidden) again.focus();
+    else if (focused && stop.hidden) root.focus({ preventScroll: true });
     stop.setAttribute("aria-label", `Cancel ${name}`);
     again.setAttribute("aria-label", `Run ${name} again`);
     if (!before || before.text !== row.text || before.error !== row.error || before.logs.length !== row.logs.length) {

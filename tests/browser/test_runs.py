@@ -55,6 +55,7 @@ def test_rows_outlive_the_kernel_and_a_lost_one_is_run_again_once(open_notebook:
     notebook.page.keyboard.press("Enter")
     lost.get_by_text("run again as task 3").wait_for()
     again.wait_for(state="hidden")
+    assert lost.evaluate("(row) => row === document.activeElement")
     for cell in (1, 2):
         Board(notebook, cell).wait_status("running", 2)
     assert board.root.locator(".bc-row").count() == 3
