@@ -95,22 +95,24 @@ class BackgroundTasks:
     def announced(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Note that the model is given these results, should the conversation end before it is known to tell them."""
         self._agent.announced.update(task.task_id for task in tasks)
-        for manager in self._watched:
-            for given in tasks:
-                if (task := manager.task(given.task_id)) is not None:
-                    task.announced = True
+        for given in tasks:
+            if (task := self._task(given.task_id)) is not None:
+                task.announced = True
 
     def told(self, tasks: tuple[TaskFinished, ...]) -> None:
         """Mark finished tasks as delivered."""
-        ids = {task.task_id for task in tasks}
-        for task_id in ids:
-            self._untold.pop(task_id, None)
-        self._agent.announced -= ids
-        for manager in self._watched:
-            for task_id in ids:
-                task = manager.task(task_id)
-                if task is not None and task.id == task_id:
-                    task.delivered = True
+        for given in tasks:
+            self._agent.announced.discard(given.task_id)
+            if (task := self._task(given.task_id)) is not None:
+                self._untold.pop(task.id, None)
+                task.delivered = True
+
+    def _task(self, task_id: str) -> Task | None:
+        """Return a task that has ended; its manager may not keep it any more."""
+        if task_id in self._untold:
+            return self._untold[task_id]
+        found = (manager.task(task_id) for manager in self._watched)
+        return next((task for task in found if task is not None and task.id == task_id), None)
 
     def _listen(self, task: Task, kind: str) -> None:
         """Called by a manager, in any thread."""

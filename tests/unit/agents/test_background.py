@@ -11,7 +11,7 @@ import pytest
 
 from backchannel import AsyncToolManager, BidiAgent, async_tool, tool
 from backchannel.agents.background import MOST_UPDATES, UPDATE_S, BackgroundTasks
-from backchannel.events import TypedEvent, UserSpeechEvent
+from backchannel.events import TaskFinished, TypedEvent, UserSpeechEvent
 from backchannel.hooks import BidiAfterToolCallEvent, HookProvider, HookRegistry
 from backchannel.models.realtime import ModelProfile
 from backchannel.models.scripted import (
@@ -708,3 +708,23 @@ async def test_of_a_task_that_is_never_told_nothing_is_kept(manager):
         reading.cancel()
     model.check()
     assert not manager.tasks[0].delivered
+
+
+@virtual_time
+async def test_results_that_the_manager_keeps_no_more_are_told_like_others(manager, monkeypatch):
+    monkeypatch.setattr("backchannel.tasks.engine.KEPT", 2)
+    agent, carried, _ = carrier(manager)
+    facts: list[Any] = []
+    carried._feed = facts.append
+    tasks = [manager.defer("research", {"topic": str(number)}, owner=agent) for number in range(5)]
+    for task in tasks:
+        manager.resolve(task, "found")
+    await asyncio.sleep(0.01)
+    ended = tuple(fact for fact in facts if isinstance(fact, TaskFinished))
+    assert [fact.task_id for fact in ended] == [task.id for task in tasks]
+    carried.announced(ended)
+    assert all(task.announced for task in tasks)
+    carried.told(ended)
+    assert all(task.delivered for task in tasks)
+    assert agent.announced == set()
+    carried.close()
