@@ -73,7 +73,7 @@ def run_again(manager: AsyncToolManager, task: Task) -> Task:
         if isinstance(error, ToolArgumentsError):
             raise TaskRefusedError(
                 f"Task {task.number}, {task.label}, was not run again, because its arguments do not fit the tool as it "
-                f"is now: {error}. Call {task.tool_name} yourself."
+                f"is now: {str(error).removesuffix('.')}. Call {task.tool_name} yourself."
             ) from error
         raise
     task.again = again.id

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +94,16 @@ def _check(line: Line, expected: int) -> None:
 
 def _writer(path: Path) -> int | None:
     """Return the process that holds the ledger's lock file, if it lives; it is not asked, so it may not write."""
-    with contextlib.suppress(OSError, ValueError):
+    try:
         number = int(path.with_name(path.name + ".lock").read_bytes()[:20])
+    except (OSError, ValueError):
+        return None
+    if sys.platform == "win32":
+        return number  # There a signal of 0 is Ctrl-C.
+    try:
         os.kill(number, 0)
-        return number
-    return None
+    except PermissionError:
+        return number  # It lives, and is somebody else's.
+    except (OSError, OverflowError):
+        return None
+    return number
