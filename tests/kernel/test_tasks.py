@@ -44,3 +44,23 @@ def test_an_agent_is_told_while_a_cell_blocks(front_end: FrontEnd) -> None:
     )
     assert cell.error == ""
     assert sorted(cell.text.split()) == ["True", "True", "True", "hello"]
+
+
+def test_what_an_agent_says_of_results_belongs_to_the_cell_that_made_it(front_end: FrontEnd) -> None:
+    assert front_end.run(DECLARE).error == ""
+    made = front_end.run(
+        "talk = AsyncAgent(lambda prompt: print('asked') or 'told', manager, on_reply=print); print('made')"
+    )
+    cell = front_end.run("gate.set(); task = look('sales'); print(talk.join(20))")
+    assert (cell.error, cell.text) == ("", "True\n")
+    front_end.until(lambda: made.text == "made\nasked\ntold\n", "the answer to appear")
+
+
+def test_what_is_printed_at_the_end_of_a_task_belongs_to_the_cell_that_started_it(front_end: FrontEnd) -> None:
+    assert front_end.run(DECLARE).error == ""
+    front_end.run("import sys; manager.on_complete = lambda result: sys.stdout.write(f'complete {result.result}\\n')")
+    started = front_end.run("task = manager.start('wait', gate.wait, {}); other = look('sales'); print('started')")
+    cell = front_end.run("gate.set(); task.result(20), other.result(20); print('over')")
+    assert (cell.error, cell.text) == ("", "over\n")
+    front_end.until(lambda: len(started.text.splitlines()) == 3, "both ends to be printed")
+    assert sorted(started.text.splitlines()) == ["complete True", "complete found sales", "started"]

@@ -372,7 +372,8 @@ class AsyncAgent:
             self._delivery.ended(failed=error is not None)
         if results and error is None and self.on_reply is not None:
             try:
-                self.on_reply(answer)
+                # In the context of whoever made this: what it prints in a notebook belongs to that cell.
+                self._context.copy().run(self.on_reply, answer)
             except Exception:  # noqa: BLE001 - its fault is not the agent's
                 _log.exception("on_reply of an AsyncAgent raised")
 

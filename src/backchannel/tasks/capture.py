@@ -15,7 +15,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,7 @@ from .progress import running_task
 if TYPE_CHECKING:
     from .task import Task
 
-__all__ = ["inside"]
+__all__ = ["inside", "outside"]
 
 T = TypeVar("T")
 
@@ -62,6 +62,17 @@ class inside:  # noqa: N801 - reads as a word: with inside(task)
             _output.reset(self._tokens[1])
         self._output.close()
         _hooks.leave()
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """``with outside():`` what runs here belongs to no task, also where one task was started by another's body."""
+    tokens = running_task.set(None), _output.set(None)
+    try:
+        yield
+    finally:
+        running_task.reset(tokens[0])
+        _output.reset(tokens[1])
 
 
 class _Output:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import TaskCancelledError, TaskRefusedError
 from .admission import Ticket
-from .capture import inside
+from .capture import inside, outside
 from .progress import Progress, yielded
 
 if TYPE_CHECKING:
@@ -147,10 +147,12 @@ class TaskJob:
             return value
 
     def returned(self, value: Any) -> None:
-        self.task.manager.returned(self, value)
+        with outside():
+            self.task.manager.returned(self, value)
 
     def raised(self, error: BaseException, *, stopped: bool = False) -> None:
-        self.task.manager.raised(self, error, stopped)
+        with outside():
+            self.task.manager.raised(self, error, stopped)
 
     def _drive(self, values: Generator[Any, None, Any]) -> Any:
         last = None

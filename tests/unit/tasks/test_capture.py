@@ -223,6 +223,27 @@ def test_a_pool_that_outlives_a_task_belongs_to_nobody(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == "nobody's\n"
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_the_end_of_a_task_started_within_a_task_is_not_that_tasks(
+    capsys: pytest.CaptureFixture[str], asynchronous: bool
+) -> None:
+    def body() -> int:
+        print("inner's")
+        return 3
+
+    async def body_later() -> int:
+        return body()
+
+    ended = threading.Event()
+    other = AsyncToolManager(on_complete=lambda result: (print("completed", result.result), ended.set()))
+    with inside(task := bare_task()):
+        inner = other.start("inner", body_later if asynchronous else body, {})
+        assert inner.wait(10)
+        assert ended.wait(10)
+    assert (inner.logs, task.logs) == (["inner's"], [])
+    assert capsys.readouterr().out == "completed 3\n"
+
+
 def test_a_worker_thread_started_within_a_task_is_not_that_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     ended = threading.Event()
     other = AsyncToolManager(on_complete=lambda result: (print("completed", result.result), ended.set()))

@@ -79,7 +79,8 @@ class ThreadRunner:
             if job.place in (_LENT, _LOST):
                 self._threads.returned()
             job.place = None
+        # In the body's context, as with coroutines: what is printed at its end belongs to the cell that asked for it.
         if error is not None:
-            job.raised(error)
+            job.context.run(job.raised, error)
         else:
-            job.returned(value)
+            job.context.run(job.returned, value)
