@@ -172,6 +172,7 @@ def test_it_is_compacted_when_most_of_it_is_told(place: Place, monkeypatch: pyte
     monkeypatch.setattr(ledger_module, "_SPARE_LINES", 10)
     prune = LedgerState.prune
     monkeypatch.setattr(LedgerState, "prune", lambda state: prune(state, 5))
+    monkeypatch.setattr(ledger_module, "KEPT", 5)
     manager = manager_with(place)
     owner = object()
     owed = manager.start("add", lambda: 1, {}, owner=owner)

@@ -18,7 +18,7 @@ from ..journal import Entry, FileStore, Journal, Store
 from ..tools.text import error_text
 from ..tools.threads import WorkerThreads
 from .ledger_entries import created_entry, ended_entry, progress_entry
-from .ledger_state import FORMAT, LedgerState, fold
+from .ledger_state import FORMAT, KEPT, LedgerState, fold
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -137,10 +137,14 @@ class Ledger:
 
     def created(self, task: Task) -> None:
         """A task was asked for."""
+        if task.recorded:
+            return
+        # Without the lock: the text of an argument is the user's code.
+        entry = created_entry(task, self._wall(task, task.created))
         with self._lock:
             if not task.recorded:
                 task.recorded = True
-                self._write(created_entry(task, self._wall(task, task.created)))
+                self._write(entry)
 
     def noted(self, task: Task, kind: str) -> None:
         """A change of a task, as the manager's listeners are told of it."""
@@ -300,8 +304,7 @@ class Ledger:
         self._scheduled = False
         self._write_progress()
         with self._lock:
-            many = self._journal.count > self._compact_at or self._journal.parts > _MANY_PARTS
-            if many and not self._resting:
+            if not self._resting and (self._is_mostly_dead() or self._journal.parts > _MANY_PARTS):
                 with contextlib.suppress(Exception):  # it is tried again, and the entries are written anyhow
                     self._compact()
         if self._dirty:
@@ -321,6 +324,15 @@ class Ledger:
             self._progress_at[task.id] = now
             self.created(task)
             self._write(progress_entry(task, self.now()))
+
+    def _is_mostly_dead(self) -> bool:
+        count = self._journal.count
+        if count <= self._compact_at or self.state is None:
+            return False
+        ended = sum(record.ended for record in self.state.tasks.values())
+        live = 3 * (len(self.state.tasks) - ended) + 2 * min(ended, KEPT)
+        self._compact_at = count + _SPARE_LINES
+        return count > 2 * live + _SPARE_LINES
 
     def _compact(self) -> None:
         if self.state is None or self._refused or self._closed or self._process != os.getpid():

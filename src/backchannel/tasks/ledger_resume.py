@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from ..errors import TaskError
 from ..tools.text import error_text, shown
 from . import lifecycle
+from .capture import inside
 from .deferred import Deferred
 from .ledger_state import TaskRecord
 from .lifecycle import Life
@@ -128,13 +129,16 @@ def _left_s(task: Task, record: TaskRecord, wall: float) -> float | None:
 def take_up(task: Task, tool: AsyncTool, take: Callable[[Deferred, contextvars.Context], None]) -> None:
     """Ask for a task's value again, as its tool says, which is there again; else the task is lost."""
     manager, record = task.manager, task.record
+    if task.done():
+        return
     handle = None if record is None or record.outside is None else record.outside.get("handle")
     resume_with = tool.resume
     task.options = dataclasses.replace(tool.task_options, announce=task.announce, timeout=task.timeout, deferred=True)
     why = f"its tool {tool.tool_name} was declared without resume=, so nobody knows how to ask for its value"
     if resume_with is not None:
         try:
-            deferred: Any = resume_with(handle)
+            with inside(task):
+                deferred: Any = resume_with(handle)
             if isinstance(deferred, Deferred):
                 ledger = manager.ledger
                 if record is not None and ledger is not None and _left_s(task, record, ledger.now()) == 0:

@@ -505,6 +505,7 @@ def test_a_ledger_of_mostly_told_tasks_is_compacted_and_says_the_same(
     from backchannel.tasks import ledger as ledger_module
 
     monkeypatch.setattr(ledger_module, "_SPARE_LINES", 20)
+    monkeypatch.setattr(ledger_module, "KEPT", 10)
     manager = AsyncToolManager(ledger=path)
     ledger = manager.ledger
     assert ledger is not None
@@ -757,3 +758,38 @@ def test_a_writer_that_belongs_to_somebody_else_lives_and_one_that_is_gone_does_
         assert read_ledger(path).writer == os.getpid()
         monkeypatch.setattr(os, "kill", refused(ProcessLookupError))
         assert read_ledger(path).writer is None
+
+
+def test_a_ledger_of_tasks_that_all_count_is_not_written_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from backchannel.tasks import ledger as ledger_module
+
+    monkeypatch.setattr(ledger_module, "_SPARE_LINES", 20)
+    manager = AsyncToolManager(ledger=path)
+    assert manager.ledger is not None
+    for _ in range(100):
+        manager.defer("approve")
+    found = path.stat().st_ino
+    manager.ledger._tend()
+    assert path.stat().st_ino == found
+    abandon(manager)
+
+
+def test_what_was_cancelled_before_its_tool_came_is_not_taken_up(path: Path) -> None:
+    first = AsyncToolManager(ledger=path)
+    for _ in range(2):
+        first.defer("job", {}, poll=lambda: 1, every_s=3600, handle={"job": "j"})
+    abandon(first)
+    second = AsyncToolManager(ledger=path)
+    cancelled_one, other = second.tasks
+    assert cancelled_one.cancel()
+    asked: list[Task | None] = []
+
+    def resume(handle: Any) -> Deferred:
+        asked.append(current_task())
+        return Deferred(lambda: handle["job"], every_s=3600)
+
+    async_tool(second, name="job", deferred=True, resume=resume)(use)
+    assert other.result(10) == "j"
+    assert asked == [other]
+    assert cancelled_one.status == "cancelled"
+    abandon(second)
