@@ -28,6 +28,7 @@ _NAME = 200
 _DEEPEST = 20
 _LARGEST_BITS = 4096
 _MOST_PARTS = 5000
+_PER_PART = 16  # Characters of a string that count like a value.
 
 
 class _NotPlainError(Exception):
@@ -48,6 +49,9 @@ class _Plain:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
+            self._parts += len(value) // _PER_PART
+            if self._parts > _MOST_PARTS:
+                raise _NotPlainError("too long")
             return str.__str__(value)
         if isinstance(value, int):
             number = int.__int__(value)
@@ -164,7 +168,8 @@ def written_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dic
     written: dict[str, Any] = {}
     unwritten: dict[str, str] = {}
     left = _ARGUMENTS
-    for name, value in arguments.items():
+    for given, value in arguments.items():
+        name = str(given)
         if len(written) >= _NAMES or left <= 0 or len(name) > _NAME:
             unwritten[cut(name, _NAME)] = "too long"
             break
@@ -195,7 +200,7 @@ def _argument(name: str, value: Any, most: int) -> tuple[Any, int, str]:
             return (value, len(value), "") if (clean := redact_text(value)) == value else (clean, len(clean), "secret")
         if kind is bool or value is None or (kind is int and -(2**63) < value < 2**63):
             return value, 20, ""
-    elif redact_field(name, value) == REDACTED != value:
+    elif type(hidden := redact_field(name, value)) is str and hidden == REDACTED:
         return REDACTED, len(REDACTED), "secret"
     try:
         data = _Plain().of(value)

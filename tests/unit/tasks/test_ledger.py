@@ -793,3 +793,61 @@ def test_what_was_cancelled_before_its_tool_came_is_not_taken_up(path: Path) -> 
     assert asked == [other]
     assert cancelled_one.status == "cancelled"
     abandon(second)
+
+
+def test_values_of_any_kind_are_written_without_ado(path: Path) -> None:
+    import numpy as np
+    import pandas as pd
+
+    class Rude:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no comparison")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    arguments: dict[str, Any] = {
+        "password": np.arange(3),
+        "frame": pd.DataFrame({"a": range(100_000)}),
+        "rude": Rude(),
+        "text": "\ud800 ü \x00",
+        "long": "x" * 5_000_000,
+        "number": 10**3000,
+        "deep": [[[[[[]]]]]],
+        "float32": np.float32(1.5),
+        "float64": np.float64(1.5),
+    }
+    with AsyncToolManager(ledger=path) as first:
+        for value in arguments.values():
+            first.start("use", lambda **given: given["value"], {"value": value, **arguments}).wait(10)
+    assert path.stat().st_size < 100_000
+    second = AsyncToolManager(ledger=path)
+    record = second.tasks[0].record
+    assert record is not None
+    assert record.arguments["password"] == "[redacted]"
+    assert record.arguments["float64"] == 1.5
+    assert record.arguments["text"] == "\ud800 ü \x00"
+    assert record.unwritten == {
+        "value": "no JSON",
+        "password": "secret",
+        "frame": "no JSON",
+        "rude": "no JSON",
+        "long": "too long",
+        "number": "no JSON",
+        "float32": "no JSON",
+    }
+    assert all(task.status == "done" for task in second.tasks)
+    abandon(second)
+
+
+def test_a_thousand_arguments_are_bounded(path: Path) -> None:
+    with AsyncToolManager(ledger=path) as first:
+        first.start("use", lambda **given: len(given), {f"a{number}": "word " * 200 for number in range(1000)}).wait(10)
+    assert path.stat().st_size < 200_000
+    second = AsyncToolManager(ledger=path)
+    async_tool(second)(use)
+    with pytest.raises(TaskRefusedError, match="too long"):
+        second.run_again(1)
+    abandon(second)
