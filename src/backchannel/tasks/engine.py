@@ -37,7 +37,7 @@ __all__ = ["KEPT", "Effects", "Engine"]
 _log = logging.getLogger(__name__)
 
 KEPT = 1000
-"""Finished tasks that a manager keeps."""
+"""Ended tasks that a manager keeps, besides those that an agent is still to tell."""
 
 _timers = Timers()
 # What a timer leads to may call a listener that blocks, and other timers must not wait for that.
@@ -275,6 +275,13 @@ class Engine:
                 listener(task, kind)
             except Exception as error:  # noqa: BLE001 - a listener's fault is not the task's
                 self.log_fault("a listener", task, error)
+
+    def told(self, task: Task) -> None:
+        """It was noted of a task whether its result was told."""
+        if task.delivered:
+            with self.lock:
+                self.store.told(task)
+        self.tell(task, "told")
 
     def log_fault(self, who: str, task: Task, error: BaseException) -> None:
         """Log what somebody raised who was told of a task."""

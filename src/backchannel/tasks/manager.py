@@ -309,7 +309,7 @@ class AsyncToolManager(Keeper):
 
     @property
     def tasks(self) -> list[Task]:
-        """All tasks that are kept, oldest first: those under way, and the last thousand that have ended."""
+        """All that are kept, oldest first: under way, the last thousand that have ended, and those still to be told."""
         with self.lock:
             return self.store.tasks
 

@@ -14,14 +14,15 @@ __all__ = ["TaskStore"]
 
 
 class TaskStore:
-    """Tasks under way, and the last ones that have ended."""
+    """Tasks under way, the last ones that have ended, and those that are still to be told."""
 
     def __init__(self) -> None:
         self._number = 0
         self.ids = self._new_ids()
         self._tasks: dict[str, Task] = {}
         self._by_number: dict[int, Task] = {}
-        self._ended: deque[str] = deque()
+        self._ended: deque[Task] = deque()
+        self._owed: set[Task] = set()
         # By hash: a ledger has no tokens, and one that came from there works as well.
         self._tokens: dict[str, Task] = {}
         self._hashes: dict[str, list[str]] = {}
@@ -89,20 +90,33 @@ class TaskStore:
                 other.superseded_by = task.id
 
     def ended(self, task: Task, kept: int) -> None:
-        """A task has ended; only the last ``kept`` of those are kept."""
+        """A task has ended; of those that are told only the last ``kept`` are kept."""
         if task.key is not None and (same := self._same.get(task.key)):
             same.remove(task)
             if not same:
                 del self._same[task.key]
             self._last_ended[task.key] = task
-        self._ended.append(task.id)
+        self._ended.append(task)
         if len(self._ended) > kept:
-            old = self._tasks.pop(self._ended.popleft())
-            del self._by_number[old.number]
-            if self._last_ended.get(old.key) is old:
-                del self._last_ended[old.key]
-            for hashed in self._hashes.pop(old.id, ()):
-                self._tokens.pop(hashed, None)
+            old = self._ended.popleft()
+            if old.owed:
+                self._owed.add(old)
+            else:
+                self._forget(old)
+
+    def told(self, task: Task) -> None:
+        """A task was told: it need not be kept for that any more."""
+        if task in self._owed:
+            self._owed.remove(task)
+            self._forget(task)
+
+    def _forget(self, task: Task) -> None:
+        del self._tasks[task.id]
+        del self._by_number[task.number]
+        if self._last_ended.get(task.key) is task:
+            del self._last_ended[task.key]
+        for hashed in self._hashes.pop(task.id, ()):
+            self._tokens.pop(hashed, None)
 
     def is_idle(self) -> bool:
         """Whether no task is under way that could be a duplicate."""

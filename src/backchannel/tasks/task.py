@@ -152,7 +152,7 @@ class Task(Reported, Awaited):
     def delivered(self, delivered: bool) -> None:
         if delivered is not self._delivered:
             self._delivered = delivered
-            self.manager.tell(self, "told")
+            self.manager.told(self)
 
     @property
     def announced(self) -> bool:
@@ -170,6 +170,11 @@ class Task(Reported, Awaited):
     def owned(self) -> bool:
         """Whether an agent asked for it, or is to tell its result."""
         return self.owner is not None or self.claimed or self.awaits_agent
+
+    @property
+    def owed(self) -> bool:
+        """Whether an agent is still to tell its result."""
+        return self.owned and not self._delivered and self.announce != "never"
 
     @property
     def asked_by(self) -> str | None:

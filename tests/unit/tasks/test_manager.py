@@ -305,3 +305,19 @@ def test_after_the_shutdown_no_worker_thread_is_left(monkeypatch: pytest.MonkeyP
     for thread in left:
         thread.join(10)
     assert not any(thread.is_alive() for thread in left)
+
+
+def test_what_an_agent_is_still_to_tell_is_kept_however_much_it_is() -> None:
+    agent = object()
+    with AsyncToolManager() as manager:
+        for number in range(1200):
+            manager.start("square", lambda x: x * x, {"x": number}, owner=agent)
+            manager.start("cube", lambda x: x**3, {"x": number}, owner=agent, announce="never")
+    owed = [task for task in manager.tasks if task.tool_name == "square"]
+    assert len(owed) == 1200
+    assert len(manager.tasks) < 1200 + 1000
+    for task in owed:
+        task.delivered = True
+    assert len(manager.tasks) == 1000
+    assert manager.task(owed[0].id) is None
+    assert manager.task(str(owed[-1].number)) is owed[-1]
