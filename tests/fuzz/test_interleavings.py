@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -42,10 +43,13 @@ from backchannel.hooks import (
 from backchannel.messages import validate_messages
 from backchannel.models.realtime import ModelProfile
 from tests.support.fake_model import FakeModel
+from tests.support.loop_timers import LoopTimers
 from tests.support.soak import amount
 from tests.support.virtual_time import VirtualTimeLoop
 
 RATE = 16000
+KINDS = ("again", "limited", "single", "quiet", "outside")
+"""Background tools that differ in what may become of their tasks."""
 VOICE = BidiAudioInputEvent.from_data(bytes(640), RATE)
 
 
@@ -146,6 +150,8 @@ class World(RuleBasedStateMachine):
         asyncio.set_event_loop(None)
         self.faults: list[Any] = []
         self.loop.set_exception_handler(lambda _, context: self.faults.append(context))
+        self.patch = pytest.MonkeyPatch()
+        self.timers = LoopTimers.installed(self.loop, self.patch)
         self.number = 0
         self.started = False
         self.paused = False
@@ -176,7 +182,7 @@ class World(RuleBasedStateMachine):
     def begin(
         self, interruption: Any, form: Any, overlaps: bool, limit: float | None, silent: bool, milestones: Any
     ) -> None:
-        self.manager = AsyncToolManager(clock=self.loop.time)
+        self.manager = AsyncToolManager(max_queued=20, clock=self.timers.clock)
         self.model = Provider(
             ModelProfile(
                 interruption=interruption,
@@ -207,7 +213,18 @@ class World(RuleBasedStateMachine):
             future = world.tasks[name] = world.loop.create_future()
             return await future
 
-        self.agent = BidiAgent(self.model, tools=[wait_for_it, at_once, background], hooks=[self.hooks])
+        @async_tool(self.manager, deferred=True)
+        async def outside(name: str) -> None:
+            """Leave it to somebody else."""
+
+        kinds = [
+            background.options(name="again", retries=2, backoff_s=2.0),
+            background.options(name="limited", timeout=3.0, announce="at_once"),
+            background.options(name="single", limit=1, on_duplicate="replace"),
+            background.options(name="quiet", announce="never"),
+            outside,
+        ]
+        self.agent = BidiAgent(self.model, tools=[wait_for_it, at_once, background, *kinds], hooks=[self.hooks])
         self.start()
 
     # The agent
@@ -285,6 +302,8 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.started and self.model.connected and self.model.profile.interruption == "agent")
     @rule(speaking=st.booleans())
     def speak(self, speaking: bool) -> None:
+        # The agent hears of it a moment later.
+        self.model.user_speaking = self.model.user_speaking and speaking
         self.model.emit(UserSpeechEvent(speaking))
         self.settle()
         self.model.user_speaking = speaking
@@ -327,11 +346,16 @@ class World(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.started and self.model.connected)
-    @rule(name=st.sampled_from(["wait_for_it", "at_once", "background", "nothing"]), count=st.integers(1, 4))
-    def call(self, name: str, count: int) -> None:
+    @rule(
+        name=st.sampled_from(["wait_for_it", "at_once", "background", "background", *KINDS, "nothing"]),
+        count=st.integers(1, 4),
+        same=st.booleans(),
+    )
+    def call(self, name: str, count: int, same: bool = False) -> None:
         for _ in range(count):
             self.number += 1
-            arguments = {"name": f"n{self.number}"} if name in ("wait_for_it", "background") else {}
+            named = "the same" if same and name == "single" else f"n{self.number}"
+            arguments = {} if name in ("at_once", "nothing") else {"name": named}
             self.model.emit(ToolUseStreamEvent({}, {"toolUseId": f"c{self.number}", "name": name, "input": arguments}))
         self.settle()
 
@@ -356,6 +380,21 @@ class World(RuleBasedStateMachine):
         for _ in range(len(self.tasks) if all_at_once else 1):
             self._end(self.tasks, which, fails, settle=False)
         self.settle()
+
+    @rule(which=st.integers(0, 1000), what=st.sampled_from(["cancel", "resolve", "fail"]))
+    def somebody_ends_a_task(self, which: int, what: str) -> None:
+        tasks = [task for task in self.manager.tasks if not task.done()] if hasattr(self, "manager") else []
+        if what != "cancel":
+            tasks = [task for task in tasks if task.options.deferred]
+        if tasks:
+            task = tasks[which % len(tasks)]
+            if what == "cancel":
+                task.cancel("enough")
+            elif what == "resolve":
+                self.manager.resolve(task, "done elsewhere")
+            else:
+                self.manager.fail(task, "failed elsewhere")
+            self.settle()
 
     def _end(self, futures: dict[str, asyncio.Future[str]], which: int, fails: bool, settle: bool = True) -> None:
         name = list(futures)[which % len(futures)]
@@ -491,6 +530,7 @@ class World(RuleBasedStateMachine):
             if pending:
                 self.go(asyncio.wait(pending))
             self.loop.close()
+            self.patch.undo()
 
     def end(self) -> None:
         """A patient user, a network that works, a model that answers: everything comes to its end."""
@@ -504,6 +544,12 @@ class World(RuleBasedStateMachine):
         for futures in (self.waiting, self.tasks):
             while futures:
                 self._end(futures, 0, fails=False)
+        self.settle(5)
+        while self.tasks:
+            self._end(self.tasks, 0, fails=False)
+        for task in self.manager.tasks:
+            if not task.done():
+                self.manager.resolve(task, "done elsewhere")
         for _ in range(6):
             if self.model.profile.interruption == "agent":
                 self.speak(False)
@@ -526,14 +572,17 @@ class World(RuleBasedStateMachine):
         for task in self.manager.tasks:
             told = self.model.told[task.id]
             assert task.done(), "a task hangs"
-            assert task.delivered, f"the result of {task} was never told"
-            assert told <= 1
+            assert task.delivered or task.announce == "never", f"the result of {task!r} was never told"
+            assert told <= (task.announce != "never")
+            assert task.attempts <= (3 if task.tool_name == "again" else 1)
         self.stop()
         fired = self.hooks.fired
         assert fired["BidiBeforeInvocationEvent"] == fired["BidiAfterInvocationEvent"]
         assert fired["BidiBeforeConnectionRestartEvent"] >= fired["BidiAfterConnectionRestartEvent"]
         left = asyncio.all_tasks(self.loop)
         assert not left, f"left behind: {left}"
+        assert not self.timers.pending, "a timer is left"
+        assert self.manager.pending_count == self.manager.admission.running == self.manager.admission.queued == 0
 
 
 World.TestCase.settings = settings(

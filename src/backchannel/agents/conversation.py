@@ -115,6 +115,7 @@ class Conversation:
     _generating: str | None = None
     _speaking_until: float | None = None
     _reply_until: float | None = None
+    _retry_at: float | None = None
     _stalls_at: float | None = None
     _tellings: list[_Telling] = field(default_factory=list)
     _held_results: list[SendResult] = field(default_factory=list)
@@ -184,7 +185,7 @@ class Conversation:
                     self.owed.append(fact)
             case AnnouncementFailed(tasks):
                 self._owe_again([item for item in self._tellings if item.tasks == tasks])
-                self._reply_until = now + RETRY_S
+                self._reply_until = self._retry_at = now + RETRY_S
             case UserTextSent(text, role):
                 self._typed(text, role)
             case ConnectionLost():
@@ -427,6 +428,7 @@ class Conversation:
             if not response.complete:
                 self.playback.completed(response.id)
         self._generating, self._reply_until, self._unanswered = None, None, False
+        self._retry_at = None
         self.user_speaking, self._speaking_until = False, None
         self._mention = None
         self._owe_again([item for item in self._tellings if not self._has_audio(item)])
@@ -473,14 +475,14 @@ class Conversation:
                 self._commands.append(result)
                 self._reply_until = self._now + REPLY_WAIT_S
             self._held_results.clear()
-        if self.owed and not (self.user_speaking or self._deaf):
+        if self.owed and self._retry_at is None and not (self.user_speaking or self._deaf):
             free = self.free and self._gather_until is None
             due = self.owed if free else [task for task in self.owed if task.announce == "at_once"]
             # The response that begins next is the milestone's.
             if due and self._mention is None:
                 self._announce(tuple(due[:MOST_RESULTS]))
         self._mention_progress()
-        times = (self._speaking_until, self._reply_until, self._stalls_at, self._gather_until)
+        times = (self._speaking_until, self._reply_until, self._retry_at, self._stalls_at, self._gather_until)
         wake = min((at for at in times if at is not None), default=None)
         if wake is None and self._to_say and self._mention_from > self._now:
             wake = self._mention_from
@@ -494,6 +496,8 @@ class Conversation:
             self.user_speaking, self._speaking_until = False, None
         if self._reply_until is not None and self._now >= self._reply_until:
             self._reply_until, self._mention = None, None
+        if self._retry_at is not None and self._now >= self._retry_at:
+            self._retry_at = None
         if self._gather_until is not None and (self._now >= self._gather_until or not self._tasks):
             self._gather_until = None
         if not self.playback.active:

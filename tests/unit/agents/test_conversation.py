@@ -210,6 +210,17 @@ def test_an_announcement_that_could_not_be_sent_is_tried_again_later():
     assert len(of(Announce, machine.tick(wake.at))) == 1
 
 
+def test_an_urgent_announcement_that_could_not_be_sent_is_not_tried_again_at_once():
+    machine = conversation()
+    machine.handle(finished(announce="at_once"), 0.0)
+    commands = machine.handle(AnnouncementFailed((finished(announce="at_once"),)), 0.1)
+    assert of(Announce, commands) == []
+    [wake] = of(WakeAt, commands)
+    assert wake.at >= 1.0
+    assert of(Announce, machine.handle(BidiResponseStartEvent("r"), 0.2)) == []
+    assert len(of(Announce, machine.tick(wake.at))) == 1
+
+
 def test_an_announcement_on_a_lost_connection_is_owed_again():
     machine = conversation()
     machine.handle(finished(), 0.0)
