@@ -37,6 +37,7 @@ class StrictAgent:
         self.world = world
         self.at_work = False
         self.taken = False
+        self.telling = False
         self.prompts: list[str] = []
         self.told: Counter[str] = Counter()
         self.tried: set[str] = set()
@@ -52,6 +53,7 @@ class StrictAgent:
         check(not self.at_work, "the agent was asked twice at a time")
         self.at_work = True
         tasks = dict(re.findall(r"^Task (\w{8}), tool \w+(.*)$", prompt, re.MULTILINE))
+        self.telling = bool(tasks)
         check(len(tasks) <= 32, "too many results in one message")
         for task_id, text in tasks.items():
             check(not self.told[task_id], f"task {task_id} was told twice")
@@ -243,6 +245,20 @@ class AgentWorld(TaskWorld):
         # A turn that is under way comes to its end; who opens another on the same agent waits for that.
         if another or not (self.threads.at("turn") or self.threads.at("asked whether idle")):
             self.open(another=another)
+
+    @rule(which=WHICH)
+    def a_result_comes_while_a_turn_fails(self, which: int) -> None:
+        """It is a new occasion: nobody needs to ask for it."""
+        point = self.at_turn(which)
+        if point is None or not point.payload.telling or self.talk._closed or self.talk.agent is not point.payload:
+            return
+        owed = len(self.talk.owed)
+        self.here.mood = "now"
+        self.launch("free", 0)
+        came = len(self.talk.owed) > owed
+        self.threads.release(point, ("raise", 0))
+        self.go(GATHER_S)
+        assert self.threads.alive() or not came, "a result is stranded"
 
     # What must hold
 

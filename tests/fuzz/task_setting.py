@@ -167,7 +167,11 @@ class TaskSetting(RuleBasedStateMachine):
             other = task.job
             if other is None or other is job or other.ticket.place != "waiting" or task.tool_name != job.task.tool_name:
                 continue
-            self.check(other.ticket.key >= job.ticket.key, f"{task!r} was passed over")
+            self.check(self.rank(task) >= self.rank(job.task), f"{task!r} was passed over")
+
+    def rank(self, task: Task) -> tuple[int, int]:
+        """Higher priority first, then first come first served."""
+        return (-task.options.priority, task.number)
 
     @invariant()
     def each_end_is_told_once(self) -> None:

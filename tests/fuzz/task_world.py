@@ -265,10 +265,10 @@ class TaskWorld(TaskSetting):
             self.tokens[task.id] = task.token
         return self.tokens[task.id]
 
-    @rule(which=WHICH)
-    def somebody_waits(self, which: int) -> None:
+    @rule(which=WHICH, count=st.integers(1, 3))
+    def somebody_waits(self, which: int, count: int) -> None:
         if (task := pick(self.tasks, which)) is not None:
-            self.waiters.append((task, self.loop.create_task(task.ended())))
+            self.waiters += [(task, self.loop.create_task(task.ended())) for _ in range(count)]
             self.go()
 
     @rule(which=WHICH)
@@ -287,6 +287,42 @@ class TaskWorld(TaskSetting):
     def shut_down(self) -> None:
         self.closed = True
         self.manager.shutdown(wait=False)
+
+    # Stories: what seldom comes about by chance
+
+    @rule(retries=st.integers(0, 2), priority=st.integers(0, 2))
+    def a_task_fails_as_often_as_it_may(self, retries: int, priority: int) -> None:
+        self.launch("free", 0, retries=retries, priority=priority)
+        for _ in range(retries + 2):
+            for runner in (self.here, self.there):
+                while runner.handed:
+                    runner.begin()
+            self.bodies_raise(0, True, OSError("no"))
+            self.go(3 * BACKOFF_S)
+
+    @rule(then=st.sampled_from(["cancel", "resolve", "return", "nothing"]))
+    def a_body_runs_too_long(self, then: str) -> None:
+        count = len(self.tasks)
+        self.launch("free", 1, timeout=3.0, deferred=then == "resolve")
+        if len(self.tasks) == count:
+            return
+        task = self.tasks[count]
+        while self.here.handed:
+            self.here.begin()
+        self.go(5.0)
+        before = task.status, task.value
+        match then:
+            case "cancel":
+                assert task.cancel() == (before[0] not in ("timed_out", "cancelled", "failed", "done"))
+                return
+            case "resolve":
+                self.manager.resolve(task, 1)
+            case "return":
+                for job in [job for job in self.here.abandoned if job.task is task]:
+                    self.here.abandoned.remove(job)
+                    job.returned("late")
+        if before[0] == "timed_out":
+            assert (task.status, task.value) == before
 
     # The end
 
