@@ -449,6 +449,29 @@ def test_a_forked_child_writes_nothing_and_ends_at_once(path: Path) -> None:
     assert [record.status for record in read_ledger(path).tasks] == ["lost"]
 
 
+def test_a_manager_that_a_forked_child_made_is_ended_with_the_child(path: Path) -> None:
+    other = path.with_name("child.jsonl")
+    run(
+        path,
+        f"""
+        child = os.fork()
+        if child == 0:
+            mine = AsyncToolManager(ledger={str(other)!r})
+            begun = threading.Event()
+            def look():
+                begun.set()
+                while not cancelled():
+                    time.sleep(0.01)
+                raise RuntimeError("it was to end")
+            mine.submit("look", look)
+            begun.wait(10)
+            sys.exit(0)
+        os.waitpid(child, 0)
+        """,
+    )
+    assert [record.status for record in read_ledger(other).tasks] == ["cancelled"]
+
+
 # A cluster
 
 

@@ -31,14 +31,16 @@ CLOSE_S = 5.0
 
 REASON = "the interpreter ended"
 
-_managers: weakref.WeakSet[Engine] = weakref.WeakSet()
+_managers: weakref.WeakKeyDictionary[Engine, int] = weakref.WeakKeyDictionary()
+"""The managers, and the process in which each was made."""
+
 _afterwards: list[Callable[[], object]] = []
 _process = os.getpid()
 
 
 def watch_exit(manager: Engine) -> None:
     """Look after this manager's tasks when the interpreter ends."""
-    _managers.add(manager)
+    _managers[manager] = os.getpid()
 
 
 def afterwards(call: Callable[[], object]) -> None:
@@ -59,10 +61,10 @@ def be_first() -> None:
 
 
 def _end() -> None:
-    if os.getpid() != _process:
-        return  # A forked child has none of the threads that tasks run in, and no right to the ledger.
     try:
-        managers = [cast("AsyncToolManager", manager) for manager in list(_managers)]
+        # A forked child has none of the threads that its parent's tasks run in, and no right to the ledger.
+        here = os.getpid()
+        managers = [cast("AsyncToolManager", manager) for manager, made in list(_managers.items()) if made == here]
         try:
             asked = [task for manager in managers for task in _ask(manager)]
             _wait(asked, time.monotonic() + EXIT_GRACE_S)
@@ -72,7 +74,7 @@ def _end() -> None:
     except Exception:  # noqa: BLE001 - the rest is to end, too
         _log.exception("tasks could not be ended with the interpreter")
     finally:
-        for call in _afterwards:
+        for call in _afterwards if os.getpid() == _process else ():
             try:
                 call()
             except Exception:  # noqa: BLE001 - as above
