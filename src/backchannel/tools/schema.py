@@ -106,7 +106,7 @@ class FunctionSchema:
         input_schema: Mapping[str, Any] | None = None,
         injected: Collection[str] = (),
     ) -> None:
-        self.name = check_name(getattr(function, "__name__", None) if name is None else name)
+        self.name = check_name(_name_of(function) if name is None else name)
         try:
             self.signature = inspect.signature(function)
         except (ValueError, TypeError) as error:
@@ -230,6 +230,17 @@ class FunctionSchema:
             except (TypeError, ValueError):
                 pass  # a default that is not JSON is the function's own business
         return schema
+
+
+def _name_of(function: Callable[..., Any]) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None)
+    if name is None:
+        raise ToolDefinitionError(
+            f'{function!r:.100} has no name that a model could call it by: give it name="my_tool"'
+        )
+    return name
 
 
 def _doc(function: Callable[..., Any]) -> str | None:

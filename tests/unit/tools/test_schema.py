@@ -416,3 +416,20 @@ def test_a_model_of_pydantic_is_checked_and_made_by_itself() -> None:
         schema_for(order)[1].check({"value": {"item": "box", "parts": [{"size": "much"}]}})
     with pytest.raises(ToolArgumentsError, match="value: expected an object, got 5"):
         schema_for(order)[1].check({"value": 5})
+
+
+def test_a_partial_is_called_as_its_function_and_an_object_needs_a_name() -> None:
+    class Adder:
+        def __call__(self, a: int) -> int:
+            return a + 1
+
+        def __repr__(self) -> str:
+            return "an adder"
+
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    assert FunctionSchema(functools.partial(functools.partial(add, 1), b=2)).name == "add"
+    assert FunctionSchema(Adder(), name="adder").name == "adder"
+    with pytest.raises(ToolDefinitionError, match="an adder has no name that a model could call it by"):
+        FunctionSchema(Adder())
