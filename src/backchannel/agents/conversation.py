@@ -12,10 +12,8 @@ Facts go in, with the time; an ordered list of commands comes out. The rules:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..commands import (
     AmendMessage,
@@ -56,11 +54,12 @@ from ..events import (
 )
 from ..messages import Message, Role, ToolUse, tool_pair
 from ..models.realtime import ModelProfile
-from ..tools.text import LIMIT, cut, text_of
-from .history import ENDINGS, superseded, task_line
+from .announcements import MOST_RESULTS, announcement
+from .history import task_line
+from .mentions import Mentions
 from .playback import Playback, Response, sentences
 
-__all__ = ["Conversation", "announcement", "progress_text"]
+__all__ = ["Conversation"]
 
 REPLY_WAIT_S = 1.0
 """How long the model may take to begin an answer before the conversation counts as free, seconds."""
@@ -72,12 +71,6 @@ RETRY_S = 5.0
 """How long to wait after an announcement could not be sent, seconds."""
 GATHER_S = 0.1
 """How long the first of several results waits for those of other tasks that run, seconds."""
-MENTION_GAP_S = 10.0
-"""The shortest time from one spoken milestone to the next, of all tasks together, seconds."""
-MOST_RESULTS = 32
-"""Results in one announcement; the others follow in the next ones."""
-ANNOUNCEMENT_CHARACTERS = 32_000
-"""About the most characters of an announcement."""
 SILENT_S = 5.0
 """How long a model that has begun a response may send nothing before the response counts as ended, seconds."""
 
@@ -93,14 +86,6 @@ class _Telling:
     tasks: tuple[TaskFinished, ...]
     message: Message
     response_id: str | None = None
-
-
-@dataclass(slots=True)
-class _Mention:
-    """Milestones that are to be said: ordered, then ``sent``; gone when a response has begun."""
-
-    notes: tuple[TaskProgressed, ...]
-    sent: bool = False
 
 
 @dataclass(slots=True)
@@ -122,10 +107,7 @@ class Conversation:
     _spoken: dict[str, list[Message]] = field(default_factory=dict)
     _tasks: set[str] = field(default_factory=set)
     _gather_until: float | None = None
-    _to_note: dict[str, TaskProgressed] = field(default_factory=dict)
-    _to_say: dict[str, TaskProgressed] = field(default_factory=dict)
-    _mention: _Mention | None = None
-    _mention_from: float = -math.inf
+    _mentions: Mentions = field(default_factory=Mentions)
     _unnamed: int = 0
     _unanswered: bool = False
     _deaf: bool = False
@@ -170,15 +152,15 @@ class Conversation:
             case ToolFinished():
                 self._tool_finished(fact)
             case TaskProgressed():
-                self._progressed(fact)
+                self._mentions.came(fact, self.profile)
             case TaskEnded(task_id):
                 self._tasks.discard(task_id)
-                self._ended(task_id)
+                self._mentions.ended(task_id)
             case TaskSuperseded(task_id, later):
                 self.owed = [replace(t, superseded_by=later) if t.task_id == task_id else t for t in self.owed]
             case TaskFinished():
                 self._tasks.discard(fact.task_id)
-                self._ended(fact.task_id)
+                self._mentions.ended(fact.task_id)
                 if fact.announce != "never":
                     if not self.owed:
                         self._gather_until = now + GATHER_S
@@ -223,7 +205,7 @@ class Conversation:
         return (
             self._reply_until is not None
             or self._speaking_until is not None
-            or bool(self.owed or self._tellings or self._held_results or self._to_say)
+            or bool(self.owed or self._tellings or self._held_results or self._mentions.waiting)
         )
 
     def tick(self, now: float) -> list[Command]:
@@ -247,15 +229,11 @@ class Conversation:
 
     def send_mention(self, notes: tuple[TaskProgressed, ...]) -> bool:
         """Note that the model is about to be given these milestones to say; False if that was taken back."""
-        if self._mention is None or self._mention.notes is not notes or self._mention.sent:
-            return False
-        self._mention.sent = True
-        return True
+        return self._mentions.send(notes)
 
     def drop_mention(self, notes: tuple[TaskProgressed, ...]) -> None:
         """Note that the model was not given these milestones."""
-        if self._mention is not None and self._mention.notes is notes:
-            self._mention = None
+        self._mentions.drop(notes)
 
     # What the model does
 
@@ -268,8 +246,7 @@ class Conversation:
         for telling in self._tellings:
             if telling.response_id is None:
                 telling.response_id = event.response_id
-        mention, self._mention = self._mention, None
-        mentions = mention is not None and mention.sent
+        mentions = self._mentions.begun()
         if self.user_speaking and self._decides and (mentions or self._telling_in(event.response_id)):
             self._commands.append(CancelResponse(event.response_id))
             self._cut(event.response_id)
@@ -349,13 +326,13 @@ class Conversation:
     def _speech(self, event: UserSpeechEvent) -> None:
         self.user_speaking = bool(event.speaking)
         self._speaking_until = None
-        if not event.speaking or (self._mention is not None and not self._mention.sent):
-            self._mention = None
         if event.speaking:
+            self._mentions.take_back()
             self._commands.append(Publish(event))
             if self._decides and (self._generating or self.playback.playing):
                 self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
         else:
+            self._mentions.clear()
             self._reply_until = self._now + REPLY_WAIT_S
             self._commands.append(Publish(event))
 
@@ -377,7 +354,8 @@ class Conversation:
     def _typed(self, text: str, role: Role) -> None:
         if self._decides and (self._generating or self.playback.playing):
             self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
-        self._unanswered, self._mention = True, None
+        self._unanswered = True
+        self._mentions.clear()
         if text.strip():
             self._commands.append(AppendMessage({"role": role, "content": [{"text": text}]}))
         self._reply_until = self._now + REPLY_WAIT_S
@@ -389,7 +367,7 @@ class Conversation:
         return self.profile.interruption == "agent"
 
     def _interrupt(self, event: BidiInterruptionEvent, *, cancel: bool) -> None:
-        self._mention = None
+        self._mentions.clear()
         ids = [response.id for response in self.playback.playing]
         if self._generating is not None and self._generating not in ids:
             ids.append(self._generating)
@@ -430,7 +408,7 @@ class Conversation:
         self._generating, self._reply_until, self._unanswered = None, None, False
         self._retry_at = None
         self.user_speaking, self._speaking_until = False, None
-        self._mention = None
+        self._mentions.clear()
         self._owe_again([item for item in self._tellings if not self._has_audio(item)])
 
     # Telling results
@@ -479,14 +457,14 @@ class Conversation:
             free = self.free and self._gather_until is None
             due = self.owed if free else [task for task in self.owed if task.announce == "at_once"]
             # The response that begins next is the milestone's.
-            if due and self._mention is None:
+            if due and not self._mentions.under_way:
                 self._announce(tuple(due[:MOST_RESULTS]))
-        self._mention_progress()
+        self._mention()
         times = (self._speaking_until, self._reply_until, self._retry_at, self._stalls_at, self._gather_until)
         wake = min((at for at in times if at is not None), default=None)
-        if wake is None and self._to_say and self._mention_from > self._now:
-            wake = self._mention_from
-        if (self.owed or self._to_say) and wake is not None:
+        if wake is None:
+            wake = self._mentions.wake_at(self._now)
+        if (self.owed or self._mentions.waiting) and wake is not None:
             self._commands.append(WakeAt(wake))
         commands, self._commands = self._commands, []
         return commands
@@ -495,7 +473,8 @@ class Conversation:
         if self._speaking_until is not None and self._now >= self._speaking_until:
             self.user_speaking, self._speaking_until = False, None
         if self._reply_until is not None and self._now >= self._reply_until:
-            self._reply_until, self._mention = None, None
+            self._reply_until = None
+            self._mentions.clear()
         if self._retry_at is not None and self._now >= self._retry_at:
             self._retry_at = None
         if self._gather_until is not None and (self._now >= self._gather_until or not self._tasks):
@@ -532,65 +511,13 @@ class Conversation:
         self._reply_until = self._now + REPLY_WAIT_S
         self._commands += [AppendMessage(message), Announce(text, tasks)]
 
-    # Telling how far tasks are
-
-    def _progressed(self, note: TaskProgressed) -> None:
-        owed = note.task_id in self._to_say
-        self._ended(note.task_id)
-        if owed or (note.aloud and self.profile.reads_text):
-            self._to_say[note.task_id] = replace(note, aloud=True)
-        elif self.profile.silent_text:
-            self._to_note[note.task_id] = note
-
-    def _ended(self, task_id: str) -> None:
-        self._to_say.pop(task_id, None)
-        self._to_note.pop(task_id, None)
-
-    def _mention_progress(self) -> None:
+    def _mention(self) -> None:
+        """Tell how far tasks are."""
         if self._held_results:
             return  # The acknowledgement of the task may be among them.
-        if self._to_note:
-            self._commands.append(Mention(tuple(self._to_note.values()), aloud=False))
-            self._to_note.clear()
-        busy = bool(self.owed or self._tellings or self._deaf or self._mention) or not self.free
-        if self._to_say and not busy and self._now >= self._mention_from:
-            self._mention = _Mention(tuple(self._to_say.values()))
-            self._to_say.clear()
-            self._mention_from, self._reply_until = self._now + MENTION_GAP_S, self._now + REPLY_WAIT_S
-            self._commands.append(Mention(self._mention.notes, aloud=True))
-
-
-def progress_text(notes: Iterable[TaskProgressed], *, aloud: bool) -> str:
-    """Return the text that tells a model how far tasks are."""
-    said = " ".join(note.text for note in notes)
-    if aloud:
-        return (
-            f"Background progress, not from the user: {said} Tell the user in one short sentence. "
-            "Do not call a tool for it."
-        )
-    return f"Background progress, for your information only; do not answer this: {said}"
-
-
-def announcement(tasks: Iterable[TaskFinished]) -> str:
-    """Return the text that tells a model of finished tasks: id, tool, arguments, outcome, elapsed time."""
-    lines, tasks = [], list(tasks)
-    limit = max(200, min(LIMIT, ANNOUNCEMENT_CHARACTERS // max(1, len(tasks))))
-    for task in tasks:
-        arguments: dict[str, Any] = dict(task.arguments)
-        call = cut(", ".join(f"{name}={_shown(value)}" for name, value in arguments.items()), 600)
-        again = ""
-        if task.perhaps_told:
-            again = " You may have said this already; if so, say nothing."
-        elif task.interrupted:
-            again = " You were interrupted before the user heard this. If you have said it since, say nothing."
-        lines.append(
-            f"Background task {task.number} (id {task.task_id}), {task.tool_name}({call}), "
-            f"{ENDINGS.get(task.status, task.status)} after {task.elapsed_s:.1f} s."
-            f"{superseded(task.superseded_by)}{again}\n"
-            f"{'Error' if task.status in ('failed', 'timed_out', 'lost') else 'Result'}: {cut(task.text, limit)}"
-        )
-    return "\n\n".join(lines) + "\n\nTell the user now, briefly, in your own words. Do not call the tool again for it."
-
-
-def _shown(value: object) -> str:
-    return repr(cut(value, 200)) if isinstance(value, str) else text_of(value, 200)
+        if silent := self._mentions.silent():
+            self._commands.append(Mention(silent, aloud=False))
+        busy = bool(self.owed or self._tellings or self._deaf) or not self.free
+        if not busy and (notes := self._mentions.aloud(self._now)):
+            self._reply_until = self._now + REPLY_WAIT_S
+            self._commands.append(Mention(notes, aloud=True))

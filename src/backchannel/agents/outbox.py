@@ -22,9 +22,10 @@ from ..events import (
 from ..messages import ToolResult, ToolSpec, ToolUse
 from ..models import BidiModel
 from ..models.realtime import CancelsResponses, TruncatesResponses, UpdatesTools
-from .conversation import Conversation, progress_text
+from .conversation import Conversation
 from .history import late_result_text
 from .link import Link
+from .mentions import progress_text
 
 __all__ = ["Outbox"]
 

@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backchannel.agents.conversation import (
-    GATHER_S,
-    MENTION_GAP_S,
-    REPLY_WAIT_S,
-    Conversation,
-    announcement,
-    progress_text,
-)
+from backchannel.agents.announcements import announcement
+from backchannel.agents.conversation import GATHER_S, REPLY_WAIT_S, Conversation
+from backchannel.agents.mentions import MENTION_GAP_S, progress_text
 from backchannel.agents.playback import Playback
 from backchannel.commands import (
     AmendMessage,
