@@ -9,9 +9,9 @@ async with BidiAgent(tools=[train]) as agent:          anywhere
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._lazy import lazy_names
 from ._version import __version__
 from .agents import BidiAgent
 from .errors import BackchannelError
@@ -52,19 +52,16 @@ __all__ = [
     "track",
 ]
 
-_LAZY = {
-    "AsyncAgent": ".agents",
-    "FileSessionManager": ".agents",
-    "LocalModel": ".models",
-    "S3SessionManager": ".agents",
-    "ScriptedModel": ".models",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "AsyncAgent": ".agents",
+        "FileSessionManager": ".agents",
+        "LocalModel": ".models",
+        "S3SessionManager": ".agents",
+        "ScriptedModel": ".models",
+    },
+)
 
 
 def load_ipython_extension(ipython: Any) -> None:

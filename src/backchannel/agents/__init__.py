@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy_names
 from .approval import Approval, ApprovalRequest
 from .bidi import BidiAgent
 from .state import AgentState
@@ -36,21 +36,18 @@ __all__ = [
     "take_snapshot",
 ]
 
-_LAZY = {
-    "Agent": ".text",
-    "AgentResult": ".text_turn",
-    "AsyncAgent": ".async_agent",
-    "FileSessionManager": ".sessions",
-    "Reply": ".reply",
-    "S3SessionManager": ".sessions",
-    "SummarizingConversationManager": ".summary",
-    "WindowConversationManager": ".window",
-    "load_snapshot": ".snapshots",
-    "take_snapshot": ".snapshots",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Agent": ".text",
+        "AgentResult": ".text_turn",
+        "AsyncAgent": ".async_agent",
+        "FileSessionManager": ".sessions",
+        "Reply": ".reply",
+        "S3SessionManager": ".sessions",
+        "SummarizingConversationManager": ".summary",
+        "WindowConversationManager": ".window",
+        "load_snapshot": ".snapshots",
+        "take_snapshot": ".snapshots",
+    },
+)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy_names
 from .channels import BidiInput, BidiOutput
 from .virtual import VirtualMicrophone, VirtualSpeaker
 
@@ -27,20 +27,13 @@ __all__ = [
     "bidi_asgi_app",
 ]
 
-_LAZY = {
-    "BidiAudioIO": ".audio",
-    "BidiTextIO": ".text",
-    "WavIO": ".wav",
-    "WebSocketIO": ".websocket",
-    "bidi_asgi_app": ".asgi",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "BidiAudioIO": ".audio",
+        "BidiTextIO": ".text",
+        "WavIO": ".wav",
+        "WebSocketIO": ".websocket",
+        "bidi_asgi_app": ".asgi",
+    },
+)

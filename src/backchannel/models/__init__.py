@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy_names
 from .realtime import BidiModel, BidiModelTimeoutError, ModelProfile
 from .resolve import resolve_model
 
@@ -32,19 +32,16 @@ __all__ = [
     "resolve_model",
 ]
 
-_LAZY = {
-    "BedrockConverseModel": ".bedrock_converse",
-    "LocalModel": ".local",
-    "LocalTextModel": ".local.written",
-    "OpenAIChatModel": ".openai_chat",
-    "OpenAIResponsesModel": ".openai_responses",
-    "ScriptedModel": ".scripted",
-    "ScriptedTextModel": ".scripted_text",
-    "TextModel": ".text",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "BedrockConverseModel": ".bedrock_converse",
+        "LocalModel": ".local",
+        "LocalTextModel": ".local.written",
+        "OpenAIChatModel": ".openai_chat",
+        "OpenAIResponsesModel": ".openai_responses",
+        "ScriptedModel": ".scripted",
+        "ScriptedTextModel": ".scripted_text",
+        "TextModel": ".text",
+    },
+)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..._lazy import lazy_names
 from .choose import runner_of
 from .runner import Runner
 
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DaskRunner", "ExecutorRunner", "ProcessRunner", "Runner", "runner_of"]
 
-_LAZY = {"DaskRunner": ".dask", "ExecutorRunner": ".executor", "ProcessRunner": ".processes"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"DaskRunner": ".dask", "ExecutorRunner": ".executor", "ProcessRunner": ".processes"},
+)
