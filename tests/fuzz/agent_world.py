@@ -260,6 +260,16 @@ class AgentWorld(TaskWorld):
         self.go(GATHER_S)
         assert self.threads.alive() or not came, "a result is stranded"
 
+    @precondition(lambda self: self.asks_first and not self.talk._closed)
+    @rule()
+    def the_agent_is_busy_when_it_is_closed(self) -> None:
+        self.somebody_sends(1)
+        self.go()
+        self.agents[-1].taken = True
+        self.talk.close()
+        for point in self.threads.at("asked whether idle"):
+            self.threads.release(point)
+
     # What must hold
 
     @invariant()

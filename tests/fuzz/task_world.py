@@ -300,6 +300,11 @@ class TaskWorld(TaskSetting):
             self.bodies_raise(0, True, OSError("no"))
             self.go(3 * BACKOFF_S)
 
+    @rule(tool=st.sampled_from(sorted(LIMITS)), priorities=st.lists(st.integers(0, 2), min_size=5, max_size=10))
+    def many_start(self, tool: str, priorities: list[int]) -> None:
+        for priority in priorities:
+            self.launch(tool, 0, priority=priority)
+
     @rule(then=st.sampled_from(["cancel", "resolve", "return", "nothing"]))
     def a_body_runs_too_long(self, then: str) -> None:
         count = len(self.tasks)

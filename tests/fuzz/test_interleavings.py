@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
@@ -67,12 +68,16 @@ class Provider(FakeModel):
         self.telling: dict[str, list[str]] = {}
         self.texts: list[str] = []
         self.story: list[str] = []
+        self.faults: list[str] = []
+        self.refusals = 0
+        self.refused_at: dict[str, float] = {}
         self.told: Counter[str] = Counter()
 
     async def start(self, *args: Any, **kwargs: Any) -> None:
         await super().start(*args, **kwargs)
         self.user_speaking, self.response = False, None
         self.unanswered = []
+        self.refused_at = {}
         replayed = self.connections[-1]["messages"]
         calls = {block["toolUse"]["toolUseId"] for item in replayed for block in item["content"] if "toolUse" in block}
         faults = [fault for fault in validate_messages(replayed) if not _only_open_calls(fault, calls)]
@@ -85,6 +90,7 @@ class Provider(FakeModel):
     async def send(self, content: Any) -> None:
         await super().send(content)
         if isinstance(content, AnnouncementEvent):
+            self.refuse_some(content)
             self.story.append(f"announced {[task.task_id for task in content.tasks]}")
             assert not self.user_speaking, "announced over the user"
             self.unanswered.append(content)
@@ -98,6 +104,16 @@ class Provider(FakeModel):
                 assert not task.done(), "a milestone of a task that has ended"
         elif content["type"] == "bidi_text_input" and content["text"].startswith("say "):
             self.texts.append(content["text"])
+
+    def refuse_some(self, announcement: AnnouncementEvent) -> None:
+        now = asyncio.get_running_loop().time()
+        ids = {task.task_id for task in announcement.tasks}
+        if any(now - self.refused_at.get(task_id, -math.inf) < 1.0 for task_id in ids):
+            self.faults.append("announced again at once")
+        if self.refusals:
+            self.refusals -= 1
+            self.refused_at.update(dict.fromkeys(ids, now))
+            raise ValueError("not now")
 
     def respond(self) -> None:
         self.responses += 1
@@ -381,6 +397,11 @@ class World(RuleBasedStateMachine):
             self._end(self.tasks, which, fails, settle=False)
         self.settle()
 
+    @precondition(lambda self: hasattr(self, "model"))
+    @rule(count=st.integers(1, 3))
+    def the_model_refuses_announcements(self, count: int) -> None:
+        self.model.refusals = count
+
     @rule(which=st.integers(0, 1000), what=st.sampled_from(["cancel", "resolve", "fail"]))
     def somebody_ends_a_task(self, which: int, what: str) -> None:
         tasks = [task for task in self.manager.tasks if not task.done()] if hasattr(self, "manager") else []
@@ -516,6 +537,7 @@ class World(RuleBasedStateMachine):
     @invariant()
     def nothing_went_wrong_unseen(self) -> None:
         assert not self.faults, self.faults
+        assert not hasattr(self, "model") or not self.model.faults, self.model.faults
         if self.read_error is not None:
             assert isinstance(self.read_error, OSError), repr(self.read_error)
 
@@ -535,7 +557,7 @@ class World(RuleBasedStateMachine):
     def end(self) -> None:
         """A patient user, a network that works, a model that answers: everything comes to its end."""
         self.paused = False
-        self.model.failures = []
+        self.model.failures, self.model.refusals = [], 0
         self.settle(10)
         if self.reader is not None and self.reader.done() and self.started:
             self.stop()
