@@ -96,6 +96,7 @@ class AgentWorld(TaskWorld):
         self.talks: list[AsyncAgent] = []
         self.replies: list[tuple[str, Reply]] = []
         self.joins: list[asyncio.Task[bool]] = []
+        self.sent = 0
         self.claims: dict[str, AsyncAgent | None] = {}
         self.inside: AsyncAgent | None = None
 
@@ -158,7 +159,8 @@ class AgentWorld(TaskWorld):
     @rule(count=st.integers(1, 2))
     def somebody_sends(self, count: int) -> None:
         for _ in range(count):
-            text = f"prompt {len(self.replies)}"
+            self.sent += 1
+            text = f"prompt {self.sent}"
             if self.talk._closed:
                 with pytest.raises(AgentStateError):
                     self.talk.send(text)
