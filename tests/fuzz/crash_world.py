@@ -109,7 +109,7 @@ class CrashWorld(AgentWorld):
         self.lives += 1
         self.path.write_bytes(data)
         self.begin_anew()
-        self.compare(before, written, str(lost["id"]))
+        self.compare(before, written, str(lost.get("id", "")))
         self.open_on(written)
 
     def nothing_was_told_that_is_not_written(self, written: Written) -> None:
@@ -143,7 +143,7 @@ class CrashWorld(AgentWorld):
 
     def forget(self, lost: dict[str, Any]) -> None:
         """The process ended as it wrote this: what follows from it did not happen."""
-        task_id = lost["id"]
+        task_id = lost.get("id", "")
         match lost["kind"].removeprefix("task."):
             case "token":
                 del self.tokens[task_id]
