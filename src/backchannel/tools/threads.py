@@ -39,7 +39,7 @@ class WorkerThreads:
         self._lock = threading.RLock()
         # None sends a thread home.
         self._waiting: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        self._idle_s = IDLE_S
+        self._lingers = True
         self._queued = 0
         self._idle = 0
         self._threads = 0
@@ -65,7 +65,7 @@ class WorkerThreads:
     def close_idle(self) -> None:
         """From now on threads end as soon as they have nothing to do; work is still taken."""
         with self._lock:
-            self._idle_s = 0.0
+            self._lingers = False
             self._send_home()
 
     def give_up(self) -> None:
@@ -106,7 +106,7 @@ class WorkerThreads:
                     return
                 self._idle += 1
             try:
-                work = self._waiting.get(timeout=self._idle_s)
+                work = self._waiting.get(timeout=IDLE_S if self._lingers else 0.0)
             except queue.Empty:
                 with self._lock:
                     self._idle -= 1
