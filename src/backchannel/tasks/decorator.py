@@ -92,7 +92,7 @@ class AsyncTool(AgentTool):
         backoff_s: Longest pause before the first further attempt, seconds; doubled each time, up to a minute. The pause
             is drawn by lot between 0 and that.
         priority: Higher starts first.
-        limit: How many tasks of this tool may run at a time.
+        limit: How many tasks of this tool may run at a time, in each runner that it is given.
         on_duplicate: What a call does while a task with equal arguments has not ended: ``"start_another"``,
             ``"reuse"`` that one, ``"refuse"``, or ``"replace"`` (cancel that one).
         deferred: The value comes from elsewhere after the function has returned: see `Deferred`.

@@ -153,7 +153,7 @@ class AsyncToolManager(Opener):
             backoff_s: Longest pause before the first further attempt, seconds; doubled each time, up to a minute. The
                 pause is drawn by lot between 0 and that.
             priority: Higher starts first.
-            limit: How many tasks of this tool may run at a time.
+            limit: How many tasks of this tool may run at a time, in each runner that it is given.
             on_duplicate: What to do while a task of the same tool with equal arguments has not ended: start another,
                 return that one, refuse, or cancel that one and start.
             deferred: The value comes from elsewhere after the function has returned: see `Deferred`.
