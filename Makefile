@@ -9,7 +9,7 @@ JS_SOURCES := $(shell find js/src -type f 2>/dev/null) js/package.json js/packag
 demo: $(VENV)/.installed ## hold the whole conversation without a browser, on the embedded model
 	$(BIN)/backchannel demo
 
-lab: $(VENV)/.installed ## open JupyterLab on the first notebook
+lab: $(VENV)/.tutorials ## open JupyterLab on the first notebook
 	$(BIN)/jupyter lab notebooks/01-first-conversation.ipynb
 
 test: check ## all checks and all tests; installs a browser if there is none
@@ -23,7 +23,7 @@ check: $(VENV)/.developer ## linters, types, layers, and the tests of js/
 	$(BIN)/lint-imports --no-cache
 	cd js && npm run --silent check && npm test --silent
 
-soak: $(VENV)/.developer ## the long tests in full: 10,000 random conversations, 8 hours of audio in virtual time
+soak: $(VENV)/.developer ## the long tests in full: 10,000 random lives of each kind, 8 hours of audio in virtual time
 	BACKCHANNEL_SOAK=1 $(BIN)/python -m pytest tests/fuzz
 
 bench: $(VENV)/.developer ## every speed that we claim, beside its peer, as ratios
@@ -39,6 +39,10 @@ $(VENV)/.installed: $(JS_SOURCES)
 
 $(VENV)/.developer: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/.tutorials: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group tutorials
 	touch $@
 
 clean: ## remove what the build made
