@@ -133,7 +133,7 @@ class BidiAfterToolCallEvent(BidiHookEvent):
 
 @dataclass
 class BidiMessageAmendedEvent(BidiHookEvent):
-    """A message of the history was changed to what was heard of it, or shortened (ours, not the seeds').
+    """A message of the history was changed to what was heard of it, or shortened (ours, not of Strands).
 
     ``message`` is the message as it is now; with ``removed`` it has left the history. ``index`` is where it stands,
     or stood.
@@ -146,7 +146,7 @@ class BidiMessageAmendedEvent(BidiHookEvent):
 
 @dataclass
 class BidiHistoryReducedEvent(BidiHookEvent):
-    """The first ``count`` messages of the history were replaced by ``messages`` (ours, not the seeds')."""
+    """The first ``count`` messages of the history were replaced by ``messages`` (ours, not of Strands)."""
 
     count: int
     messages: list[Message]

@@ -1,4 +1,4 @@
-"""A model as a third party would write it against the seeds' protocol: no profile, strict about what it is sent."""
+"""A model as a third party would write it against the protocol alone: no profile, strict about what it is sent."""
 
 from __future__ import annotations
 

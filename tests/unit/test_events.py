@@ -1,4 +1,4 @@
-"""The events: the seeds' table, JSON, attributes, and what becomes of other models' dicts."""
+"""The events: their table, JSON, attributes, and what becomes of other models' dicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hook events: their fields, what may be written, the order of callbacks; the table of seed 002."""
+"""Hook events: their fields, what may be written, the order of callbacks; a table of them."""
 
 from __future__ import annotations
 

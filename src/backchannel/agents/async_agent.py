@@ -1,4 +1,4 @@
-"""AsyncAgent: an agent that is told, when it is free, what came of its background tasks (seed 003).
+"""AsyncAgent: an agent that is told, when it is free, what came of its background tasks.
 
 with AsyncAgent(agent, manager, on_reply=print) as talk:
     print(talk.send("Research quantum computing.").result())     # "I have started that."

@@ -1,4 +1,4 @@
-"""BidiAgent: a conversation that goes both ways at once (seed 001)."""
+"""BidiAgent: a conversation that goes both ways at once."""
 
 from __future__ import annotations
 
@@ -7,26 +7,22 @@ import warnings
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from ..errors import AgentStateError
 from ..events import BidiInputEvent, BidiOutputEvent, Heard, PlayerReady, input_event
-from ..hooks import BidiAgentInitializedEvent, HookProvider, HookRegistry
+from ..hooks import BidiAgentInitializedEvent, HookProvider
 from ..io import BidiInput, BidiOutput
-from ..messages import AgentTool, Messages, ToolUse, check_messages
+from ..messages import AgentTool, Messages, ToolUse
 from ..models import BidiModel, resolve_model
 from ..models.realtime import ModelProfile, profile_of
-from ..tasks import AsyncToolManager
-from ..tools import ToolDirectory, ToolExecutor, ToolRegistry, executor_of
-from . import arguments as checked
-from .approval import ApprovalCallback, Approvals
-from .direct import ToolCaller
+from ..tools import ToolExecutor
+from .approval import ApprovalCallback
+from .base import AgentBase
 from .loop import BidiLoop
 from .run import run_conversation
 from .snapshots import load_snapshot, take_snapshot
 from .state import AgentState
-from .task_tools import managers_of, offer_task_tools
 from .window import ConversationManager
 
 __all__ = ["BidiAgent"]
@@ -34,7 +30,7 @@ __all__ = ["BidiAgent"]
 T = TypeVar("T")
 
 
-class BidiAgent:
+class BidiAgent(AgentBase):
     """An agent that hears and speaks at the same time, and calls tools meanwhile.
 
     It lives on the event loop that starts it; ``send`` and ``stop`` may be awaited on any other loop too.
@@ -88,48 +84,30 @@ class BidiAgent:
     ) -> None:
         if kwargs:
             warnings.warn(f"BidiAgent does not know {', '.join(sorted(kwargs))}; ignored", UserWarning, stacklevel=2)
-        self.agent_id = checked.identifier("default" if agent_id is None else agent_id)
-        self.state = checked.state(state)
         self.model: BidiModel = resolve_model(model)
-        self.system_prompt = checked.system_prompt(system_prompt)
-        self.messages: Messages = [] if messages is None else check_messages(messages)
-        self.name = name or "Backchannel"
-        self.description = description
-        self.record_direct_tool_call = record_direct_tool_call
         self.load_tools_from_directory = load_tools_from_directory
-        self.tool_executor: ToolExecutor = executor_of(tool_executor)
-        self.conversation_manager = conversation_manager
-        self.tool_registry = ToolRegistry()
-        if tools is not None:
-            self.tool_registry.process_tools(checked.tools(tools))
-        self._directory = ToolDirectory(self.tool_registry) if load_tools_from_directory else None
-        if self._directory is not None:
-            self._directory.load()
-        self.approvals = Approvals(self, approve)
-        self._offer_task_tool()
-        self.tool_registry.on_change(self._tools_changed)
-        self._tool_caller = ToolCaller(self)
-        self.hooks = HookRegistry()
-        for hook in [*checked.hooks(hooks), *([session_manager] if session_manager is not None else [])]:
-            self.hooks.add_hook(hook)
         self._conversation: BidiLoop | None = None
         self._starting: asyncio.Task[None] | None = None
         self._reader: weakref.ref[Any] | None = None
         self._tracked = False
         self.announced: set[str] = set()
-        # Tools written for Strands look here for answers to their questions; there are none.
-        self._interrupt_state = SimpleNamespace(interrupts={}, context={}, activated=False)
+        super().__init__(
+            tools=tools,
+            system_prompt=system_prompt,
+            messages=messages,
+            record_direct_tool_call=record_direct_tool_call,
+            agent_id=agent_id,
+            name=name,
+            description=description,
+            hooks=hooks,
+            state=state,
+            session_manager=session_manager,
+            tool_executor=tool_executor,
+            approve=approve,
+            conversation_manager=conversation_manager,
+            load_tools_from_directory=load_tools_from_directory,
+        )
         self.hooks.invoke_callbacks(BidiAgentInitializedEvent(self))
-
-    @property
-    def tool(self) -> ToolCaller:
-        """The tools as functions: ``agent.tool.calculator(expression="2+2")`` returns a `ToolResult`."""
-        return self._tool_caller
-
-    @property
-    def tool_names(self) -> list[str]:
-        """The names of all tools that the model may call."""
-        return list(self.tool_registry.get_all_tools_config())
 
     @property
     def profile(self) -> ModelProfile:
@@ -321,15 +299,12 @@ class BidiAgent:
         else:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
 
-    def _managers(self) -> list[AsyncToolManager]:
-        return managers_of(self.tool_registry)
-
     def _offer_task_tool(self) -> None:
-        offer_task_tools(self.tool_registry, self)
+        super()._offer_task_tool()
         self.approvals.offer()
 
     def _tools_changed(self) -> None:
-        self._offer_task_tool()
+        super()._tools_changed()
         if self._conversation is not None:
             self._conversation.tools_changed()
 

@@ -222,7 +222,7 @@ def _limit_in(reading: asyncio.Task[None]) -> BidiModelTimeoutError | None:
 
 
 def _is_limit(error: BaseException | None) -> bool:
-    # A model that was written for the seeds may bring its own class of that name.
+    # A model that was written for Strands may bring its own class of that name.
     return error is not None and any(cls.__name__ == "BidiModelTimeoutError" for cls in type(error).__mro__)
 
 

@@ -439,7 +439,7 @@ class BidiLoop:
         except Exception as error:  # noqa: BLE001 - a raising hook goes to receive()
             self.outlet.stream.fail(error)
             return
-        # Seed 001 goes by the name, also without such a tool; one that failed or was refused ends nothing.
+        # The name is enough, also without such a tool; one that failed or was refused ends nothing.
         ends = tool_use["name"] == STOP_TOOL and (
             event.tool_result["status"] == "success" or agent.tool_registry.get(STOP_TOOL) is None
         )

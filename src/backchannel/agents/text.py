@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, cast
 
 from ..errors import AgentStateError, InvalidInputError
@@ -23,19 +22,16 @@ from ..hooks import (
     BidiAgentInitializedEvent,
     BidiBeforeInvocationEvent,
     HookProvider,
-    HookRegistry,
 )
 from ..messages import AgentTool, Message, Messages, check_messages
 from ..models.text import TextModel
-from ..tasks import AsyncToolManager, Task
+from ..tasks import Task
 from ..tasks.runners.coroutines import background_loop
-from ..tools import ToolExecutor, ToolRegistry, executor_of
-from . import arguments as checked
-from .approval import ApprovalCallback, Approvals
-from .direct import ToolCaller
+from ..tools import ToolExecutor
+from .approval import ApprovalCallback
+from .base import AgentBase
 from .history import PassingText
 from .state import AgentState
-from .task_tools import managers_of, offer_task_tools
 from .text_turn import AgentResult, TextTurn
 from .turnstile import Turnstile
 from .window import ConversationManager
@@ -43,7 +39,7 @@ from .window import ConversationManager
 __all__ = ["Agent"]
 
 
-class Agent:
+class Agent(AgentBase):
     """An agent that reads and writes, and calls tools until it has an answer.
 
     What comes of background tasks is told to the model with the next prompt, or by an `AsyncAgent` as soon as it is
@@ -103,41 +99,25 @@ class Agent:
             warnings.warn(f"Agent does not know {', '.join(sorted(kwargs))}; ignored", UserWarning, stacklevel=2)
         if isinstance(max_model_calls, bool) or not isinstance(max_model_calls, int) or max_model_calls < 1:
             raise InvalidInputError(f"max_model_calls must be a whole number, 1 or more, not {max_model_calls!r}")
-        self.agent_id = checked.identifier("default" if agent_id is None else agent_id)
-        self.state = checked.state(state)
         self.model = _model(model)
-        self.system_prompt = checked.system_prompt(system_prompt)
-        self.messages: Messages = [] if messages is None else check_messages(messages)
-        self.name = name or "Backchannel"
-        self.description = description
-        self.record_direct_tool_call = record_direct_tool_call
-        self.tool_executor: ToolExecutor = executor_of(tool_executor)
-        self.conversation_manager = conversation_manager
         self.max_model_calls = max_model_calls
-        self.tool_registry = ToolRegistry()
-        if tools is not None:
-            self.tool_registry.process_tools(checked.tools(tools))
-        self.approvals = Approvals(cast("Any", self), approve)
-        self._offer_task_tool()
-        self.tool_registry.on_change(self._offer_task_tool)
-        self._tool_caller = ToolCaller(cast("Any", self))
+        super().__init__(
+            tools=tools,
+            system_prompt=system_prompt,
+            messages=messages,
+            record_direct_tool_call=record_direct_tool_call,
+            agent_id=agent_id,
+            name=name,
+            description=description,
+            hooks=hooks,
+            state=state,
+            session_manager=session_manager,
+            tool_executor=tool_executor,
+            approve=approve,
+            conversation_manager=conversation_manager,
+        )
         self._turnstile = Turnstile(f"the agent {self.name!r}")
-        self.hooks = HookRegistry()
-        for hook in [*checked.hooks(hooks), *([session_manager] if session_manager is not None else [])]:
-            self.hooks.add_hook(hook)
-        # Tools written for Strands look here for answers to their questions; there are none.
-        self._interrupt_state = SimpleNamespace(interrupts={}, context={}, activated=False)
         self.hooks.invoke_callbacks(BidiAgentInitializedEvent(self))
-
-    @property
-    def tool(self) -> ToolCaller:
-        """The tools as functions: ``agent.tool.calculator(expression="2+2")`` returns a `ToolResult`."""
-        return self._tool_caller
-
-    @property
-    def tool_names(self) -> list[str]:
-        """The names of all tools that the model may call."""
-        return list(self.tool_registry.get_all_tools_config())
 
     @property
     def started(self) -> bool:
@@ -230,12 +210,6 @@ class Agent:
             and task.announce != "never"
             and claimant(manager, task) is None
         ]
-
-    def _managers(self) -> list[AsyncToolManager]:
-        return managers_of(self.tool_registry)
-
-    def _offer_task_tool(self) -> None:
-        offer_task_tools(self.tool_registry, self)
 
 
 def _model(model: object) -> TextModel:

@@ -1,4 +1,4 @@
-"""Output events of models that are not ours: dicts with the seeds' ``type`` and fields become our classes."""
+"""Output events of models that are not ours: dicts with the same ``type`` and fields become our classes."""
 
 from __future__ import annotations
 

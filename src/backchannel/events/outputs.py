@@ -238,7 +238,7 @@ class BidiErrorEvent(TypedEvent):
 
 
 class UserSpeechEvent(TypedEvent):
-    """The user began or stopped to speak, as voice activity detection has it (ours, not the seeds')."""
+    """The user began or stopped to speak, as voice activity detection has it (ours, not of Strands)."""
 
     __slots__ = ()
 
@@ -247,7 +247,7 @@ class UserSpeechEvent(TypedEvent):
 
 
 class TaskUpdateEvent(TypedEvent):
-    """A background task started, moved, or finished (ours, not the seeds'); ``task`` is its JSON snapshot."""
+    """A background task started, moved, or finished (ours, not of Strands); ``task`` is its JSON snapshot."""
 
     __slots__ = ()
 
@@ -256,7 +256,7 @@ class TaskUpdateEvent(TypedEvent):
 
 
 class ApprovalRequestEvent(TypedEvent):
-    """A call waits for a person's yes or no (ours, not the seeds'); ``question`` is what to ask."""
+    """A call waits for a person's yes or no (ours, not of Strands); ``question`` is what to ask."""
 
     __slots__ = ()
 
@@ -267,7 +267,7 @@ class ApprovalRequestEvent(TypedEvent):
 
 
 class ApprovalAnswerEvent(TypedEvent):
-    """The call was approved or not (ours, not the seeds'); ``by`` says where the answer came from."""
+    """The call was approved or not (ours, not of Strands); ``by`` says where the answer came from."""
 
     __slots__ = ()
 
@@ -318,7 +318,7 @@ class ToolResultEvent(TypedEvent):
 
 
 class ToolResultMessageEvent(TypedEvent):
-    """The message with a call's result was added to the history (the seeds give it no ``type``)."""
+    """The message with a call's result was added to the history (Strands gives it no ``type``)."""
 
     __slots__ = ()
 
@@ -327,7 +327,7 @@ class ToolResultMessageEvent(TypedEvent):
 
 
 class ToolCancelEvent(TypedEvent):
-    """A hook cancelled a call (the seeds give it no ``type``)."""
+    """A hook cancelled a call (Strands gives it no ``type``)."""
 
     __slots__ = ()
 

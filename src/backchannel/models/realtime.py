@@ -57,7 +57,7 @@ class ModelProfile:
 
 @runtime_checkable
 class BidiModel(Protocol):
-    """A live link to a model, as the seeds define it.
+    """A live link to a model, as Strands defines it.
 
     ``config["audio"]`` may say ``input_rate``, ``output_rate`` (Hz), ``channels``, ``format`` and ``voice``.
     ``receive`` ends when the connection does, and raises `BidiModelTimeoutError` when it is to be restarted.

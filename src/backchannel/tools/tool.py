@@ -259,7 +259,7 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     input_schema: Mapping[str, Any] | None = None,
-    inputSchema: Mapping[str, Any] | None = None,  # noqa: N803 - the name that the seeds' users know
+    inputSchema: Mapping[str, Any] | None = None,  # noqa: N803 - the name that users of Strands know
     context: bool | str = False,
     confirm: bool | str = False,
 ) -> Any:
