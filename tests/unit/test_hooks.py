@@ -1,4 +1,4 @@
-"""Hook events: their fields, what may be written, the order of callbacks; a table of them."""
+"""Hook events: their fields, what may be written, the order of callbacks, as a table."""
 
 from __future__ import annotations
 

@@ -239,6 +239,9 @@ class AsyncTool(AgentTool):
         return self.task_options.announce
 
     def __call__(self, *args: Any, **kwargs: Any) -> Task:
+        if args and self.schema.of_class and isinstance(args[0], type):
+            # From Python 3.13 on a classmethod does not ask what is in it to bind itself.
+            return self.__get__(args[0])(*args[1:], **kwargs)
         return self._start(self.schema.named(args, kwargs), by_text=False)[0]
 
     def arguments_to_confirm(self, arguments: Any) -> dict[str, Any]:

@@ -120,6 +120,8 @@ class FunctionSchema:
             for name, parameter in self.signature.parameters.items()
             if name not in self._injected and not (name in ("self", "cls") and parameter.annotation is parameter.empty)
         ]
+        first = next(iter(self.signature.parameters.values()), None)
+        self.of_class = first is not None and first.name == "cls" and first not in self._parameters
         self._by_place = [
             entry.name for entry in self._parameters if entry.kind not in (*_VARIADIC, entry.KEYWORD_ONLY)
         ]

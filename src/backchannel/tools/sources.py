@@ -16,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import ToolDefinitionError
@@ -48,6 +48,9 @@ def tool_of(entry: Any) -> AgentTool:
     Raises:
         ToolDefinitionError: If it is none of these.
     """
+    if isinstance(entry, MethodType) and isinstance(entry.__func__, AgentTool) and hasattr(entry.__func__, "__get__"):
+        # From Python 3.13 on a classmethod does not ask the tool in it to bind itself.
+        return tool_of(entry.__func__.__get__(entry.__self__))
     if isinstance(entry, AgentTool) and not isinstance(entry, type):
         return entry
     if inspect.isroutine(entry):

@@ -249,6 +249,12 @@ def test_a_class_has_tools_of_its_own(manager: AsyncToolManager) -> None:
     assert Lab.which(1).result(WAIT) == "Lab 1"
     assert Cellar.which(2).result(WAIT) == "Cellar 2"
     assert Cellar().rows().result(WAIT) == 3
+    registry = ToolRegistry()
+    registry.process_tools([Lab.which])
+    (given,) = registry.tools()
+    assert isinstance(given, AsyncTool)
+    assert given(3).result(WAIT) == "Lab 3"
+    assert list(given.tool_spec["inputSchema"]["json"]["properties"]) == ["a"]
     with pytest.raises(ToolDefinitionError, match="@classmethod must stand above @async_tool"):
         async_tool(manager)(classmethod(lambda cls: cls))  # type: ignore[arg-type]
 
