@@ -9,18 +9,23 @@ from ..events import TaskFinished
 from ..tools.text import LIMIT, cut, text_of
 from .history import ENDINGS, superseded
 
-__all__ = ["MOST_RESULTS", "announcement"]
+__all__ = ["MOST_RESULTS", "announcement", "longest_result"]
 
 MOST_RESULTS = 32
-"""Results in one announcement; the others follow in the next ones."""
-ANNOUNCEMENT_CHARACTERS = 32_000
-"""About the most characters of an announcement."""
+"""Results in one message; the others follow in the next ones."""
+MESSAGE_CHARACTERS = 32_000
+"""About the most characters of such a message."""
+
+
+def longest_result(count: int) -> int:
+    """Return how many characters each of so many results may have in one message."""
+    return max(200, min(LIMIT, MESSAGE_CHARACTERS // max(1, count)))
 
 
 def announcement(tasks: Iterable[TaskFinished]) -> str:
     """Return the text that tells a model of finished tasks: id, tool, arguments, outcome, elapsed time."""
     lines, tasks = [], list(tasks)
-    limit = max(200, min(LIMIT, ANNOUNCEMENT_CHARACTERS // max(1, len(tasks))))
+    limit = longest_result(len(tasks))
     for task in tasks:
         arguments: dict[str, Any] = dict(task.arguments)
         call = cut(", ".join(f"{name}={_shown(value)}" for name, value in arguments.items()), 600)

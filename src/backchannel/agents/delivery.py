@@ -17,17 +17,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..tasks import AsyncTaskResult
-from ..tools.text import LIMIT, error_text, text_of
+from ..tools.text import error_text, text_of
+from .announcements import MOST_RESULTS, longest_result
 from .history import PassingText, result_line, superseded
 
 __all__ = ["Delivery", "PromptTurn", "ResultsTurn", "results_text"]
 
 P = TypeVar("P")
 
-MOST_RESULTS = 32
-"""Results in one message."""
-MESSAGE_CHARACTERS = 32_000
-"""About the most characters of such a message."""
 PAUSES_S = (0.02, 0.5)
 """The first and the longest pause while the agent is busy with somebody else, seconds; each is twice the last."""
 REMEMBERED = 10_000
@@ -216,7 +213,7 @@ class Delivery(Generic[P]):
 
 def results_text(results: Sequence[AsyncTaskResult], perhaps_told: frozenset[str] = frozenset()) -> PassingText:
     """Return what tells an agent of tasks that have ended: each by id, tool, arguments, outcome and elapsed time."""
-    limit = max(200, min(LIMIT, MESSAGE_CHARACTERS // max(1, len(results))))
+    limit = longest_result(len(results))
     one = len(results) == 1
     head = (
         f"[{'A background task has' if one else f'{len(results)} background tasks have'} ended. This is not from the "

@@ -204,11 +204,7 @@ class Agent(AgentBase):
             task
             for manager in self._managers()
             for task in manager.tasks
-            if task.owner is self
-            and task.done()
-            and not task.delivered
-            and task.announce != "never"
-            and claimant(manager, task) is None
+            if task.owner is self and task.done() and task.owed and claimant(manager, task) is None
         ]
 
 

@@ -32,8 +32,9 @@ from ..hooks import (
 from ..messages import ContentBlock, Message, ToolUse, call_ids, merged
 from ..models.text import LeavesCallsOpen, MessageBuilder
 from ..tasks import AsyncTaskResult, Task
+from .announcements import MOST_RESULTS
 from .calls import MOST_RETRIES, run_with_hooks
-from .delivery import MOST_RESULTS, results_text
+from .delivery import results_text
 from .history import PassingText, history_for_model
 from .repair import INTERRUPTED
 

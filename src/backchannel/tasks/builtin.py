@@ -174,7 +174,7 @@ def _cancel_one(task: Task) -> str:
 
 def _will_be_told(task: Task) -> bool:
     """Whether an agent still owes the result, so that saying it here would say it twice."""
-    return task.owner is not None and not task.delivered and task.announce != "never"
+    return task.owner is not None and task.owed
 
 
 def _found(tasks: Sequence[Task], which: int | str) -> list[Task]:

@@ -136,7 +136,7 @@ class Keeper(Launcher):
         with self.lock:
             for task in self.store.tasks:
                 if task.owner is agent:
-                    task.owner, task.awaits_agent = None, not task.delivered and task.announce != "never"
+                    task.owner, task.awaits_agent = None, task.owed
 
     def add_open(self, task: Task) -> None:
         """A task is under way of which nothing runs here. With the lock held."""
