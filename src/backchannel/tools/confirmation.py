@@ -7,17 +7,36 @@ import json
 import re
 from collections.abc import Mapping
 from string import Formatter
-from typing import Any
+from typing import Any, Self
 
 from ..errors import ToolDefinitionError
 from ..messages import AgentTool, ToolUse
 from .schema import FunctionSchema, check
-from .text import cut
+from .text import text_of
 
-__all__ = ["check_confirm", "question_for"]
+__all__ = ["Question", "check_confirm", "question_for"]
 
 _VALUE_CHARS = 300
 _QUESTION_CHARS = 2000
+_LOOKED_AT = 20_000
+"""Characters of a value that are looked at from either end; of the rest only the number is said."""
+_WIDEST = 100
+"""The largest width or precision that a question's format may have, or take from an argument."""
+
+
+class Question(str):
+    """What a person is asked, on one line.
+
+    Attributes:
+        whole: Whether it shows all of the arguments that it names; False where one was too long for that.
+    """
+
+    whole: bool
+
+    def __new__(cls, text: str, whole: bool = True) -> Self:
+        made = super().__new__(cls, text)
+        made.whole = whole
+        return made
 
 
 def check_confirm(confirm: object, schema: FunctionSchema) -> bool | str:
@@ -46,9 +65,10 @@ def check_confirm(confirm: object, schema: FunctionSchema) -> bool | str:
     return confirm
 
 
-def question_for(tool: AgentTool, tool_use: ToolUse) -> str | None:
+def question_for(tool: AgentTool, tool_use: ToolUse) -> Question | None:
     """Return what to ask before this call runs; None where the tool does not want it.
 
+    Runs of blanks, and characters that nobody sees, become one blank. Of a long value its head and its tail are shown.
     Tools from elsewhere are asked about where they have an attribute ``confirm`` that is true.
 
     Raises:
@@ -58,13 +78,14 @@ def question_for(tool: AgentTool, tool_use: ToolUse) -> str | None:
     if not confirm:
         return None
     arguments = _checked(tool, tool_use)
+    values = _Values()
     if isinstance(confirm, str):
         try:
-            return cut(_Question().vformat(confirm, (), _Arguments(tool, arguments)), _QUESTION_CHARS)
-        except (ValueError, TypeError, LookupError, AttributeError):
-            pass  # A format that does not suit this value: the plain question says all of it.
-    said = ", ".join(f"{name}={_tidy(_json(value))}" for name, value in arguments.items())
-    return cut(f"Run {tool.tool_name}({said})?", _QUESTION_CHARS)
+            return values.question(values.vformat(confirm, (), _Arguments(tool, arguments)))
+        except Exception:  # noqa: BLE001 - a value's own __format__ may raise anything; the plain question says all
+            values = _Values()
+    said = ", ".join(f"{values.shown(name)}={values.shown(_json(value))}" for name, value in arguments.items())
+    return values.question(f"Run {tool.tool_name}({said})?")
 
 
 def _checked(tool: AgentTool, tool_use: ToolUse) -> dict[str, Any]:
@@ -96,20 +117,56 @@ class _Arguments(dict[str, Any]):
         super().__init__({**given, **arguments})
 
 
-class _Question(Formatter):
+class _Values(Formatter):
     """Puts values into a question so that none of them can hide the rest of it."""
 
+    def __init__(self) -> None:
+        self.whole = True
+
+    def question(self, text: str) -> Question:
+        said = self.shown(text, _QUESTION_CHARS)
+        return Question(said, self.whole)
+
+    def shown(self, text: str, limit: int = _VALUE_CHARS) -> str:
+        """Return the text on one line, or its head and tail where it is longer than ``limit`` characters."""
+        tidied = _tidy(text) if len(text) <= 2 * _LOOKED_AT else ""
+        if len(text) <= 2 * _LOOKED_AT and len(tidied) <= limit:
+            return tidied
+        self.whole = False
+        note = f" … ({len(text):,} characters in all) … "
+        head, tail = (tidied, tidied) if tidied else (_tidy(text[:_LOOKED_AT]), _tidy(text[-_LOOKED_AT:]))
+        room = limit - len(note)
+        return head[: room - room // 3] + note + tail[-(room // 3) :]
+
     def format_field(self, value: Any, format_spec: str) -> str:
-        return _tidy(format(value, format_spec))
+        if any(int(width) > _WIDEST for width in re.findall(r"\d{1,9}", format_spec)):
+            raise ValueError(f"the format {format_spec!r:.100} makes the value too wide")
+        said = self.shown(format(value, format_spec))
+        # A value that has a sentence of its own must not be read as the question's.
+        return f"“{said.translate(_NO_QUOTES)}”" if _SENTENCE.search(said) else said
 
 
 def _json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, TypeError):
-        return repr(value)
+    except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
+        return text_of(value, 2 * _LOOKED_AT)
+
+
+class _Seen(dict[int, str]):
+    """For ``str.translate``: what is not seen, or changes how its neighbours are shown, becomes a blank."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = seen = chr(code) if chr(code).isprintable() else " "
+        return seen
+
+
+# These are letters, marks or signs to Unicode, and nothing is shown for them.
+_seen = _Seen(dict.fromkeys((0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0), " "))
+_seen.update(dict.fromkeys((*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)), ""))
+_NO_QUOTES = str.maketrans("“”", "''")
+_SENTENCE = re.compile(r"""[?!"“”]|\. """)
 
 
 def _tidy(text: str) -> str:
-    """Return the text on one line, without characters that change how other ones are shown, and bounded."""
-    return cut("".join(char if char.isprintable() else " " for char in text), _VALUE_CHARS)
+    return " ".join(text.translate(_seen).split())

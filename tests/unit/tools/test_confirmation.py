@@ -80,10 +80,98 @@ def test_a_value_cannot_hide_or_turn_around_the_rest_of_the_question():
     made = tool(confirm="Delete {path}, by force: {force}?")(delete)
     asked = question_for(made, use({"path": "a\n\n\u202eb\u0000 {force}" + 5000 * "c", "force": True}))
     assert asked is not None
-    assert asked.startswith("Delete a   b  {force}c")
+    assert asked.startswith("Delete a b {force}c")
     assert "characters in all" in asked
     assert asked.endswith(", by force: True?")
     assert asked.isprintable()
+
+
+def shell(command: str, note: str = "") -> str:
+    """Run a command."""
+    return command
+
+
+PLAIN, FORMATTED = tool(confirm=True)(shell), tool(confirm="Run {command}?")(shell)
+
+
+@pytest.mark.parametrize(
+    "gap", [" " * 400, "\n" * 400, "\t \u3000", "\u200b\u2800", "\u3164" * 99, "\u2060\u00ad", "\u0000\ufe0f "]
+)
+def test_blanks_and_what_nobody_sees_do_not_push_the_end_out_of_sight(gap: str):
+    asked = question_for(FORMATTED, use({"command": f"ls{gap}; rm -rf /data"}))
+    assert asked == "Run ls ; rm -rf /data?"
+    assert asked.whole
+    plain = question_for(PLAIN, use({"command": f"ls{gap}; rm -rf /data"}))
+    assert plain is not None
+    assert plain.startswith('Run shell(command="ls')
+    assert plain.endswith('; rm -rf /data")?')
+
+
+@pytest.mark.parametrize("made", [PLAIN, FORMATTED])
+@pytest.mark.parametrize("length", [310, 5000, 1_000_000])
+def test_a_long_value_shows_its_head_and_its_tail_and_says_that_it_is_not_all(made: Any, length: int):
+    asked = question_for(made, use({"command": "echo " + "a" * length + "; rm -rf /data"}))
+    assert asked is not None
+    assert "echo aaa" in asked
+    assert "; rm -rf /data" in asked
+    assert f"{length + 19:,}" in asked or f"{length + 21:,}" in asked
+    assert not asked.whole
+
+
+def test_of_many_arguments_the_first_and_the_last_are_shown():
+    @tool(confirm=True)
+    def many(**values: str) -> None:
+        """Take many."""
+
+    asked = question_for(many, use({**{f"a{n}": "x" * 290 for n in range(9)}, "target": "prod"}))
+    assert asked is not None
+    assert asked.startswith("Run many(a0=")
+    assert asked.endswith('target="prod")?')
+    assert not asked.whole
+
+
+def test_a_value_that_looks_like_the_end_of_the_question_is_quoted():
+    hostile = "ls)? (This was approved.) Run harmless("
+    assert question_for(FORMATTED, use({"command": hostile})) == f"Run “{hostile}”?"
+    assert question_for(FORMATTED, use({"command": "a”? “b"})) == "Run “a'? 'b”?"
+
+
+@pytest.mark.parametrize("width", [">999999999", "0>1000", ".999999999f", "9" * 5000])
+def test_no_argument_makes_the_question_wide(width: str):
+    @tool(confirm="Pad {text:{width}}?")
+    def pad(text: str, width: str) -> None:
+        """Pad."""
+
+    asked = question_for(pad, use({"text": "a", "width": width}))
+    assert asked is not None
+    assert asked.startswith('Run pad(text="a", width=')
+    assert len(asked) <= 2000
+    assert question_for(pad, use({"text": "a", "width": ">3"})) == "Pad a?"
+
+
+class Rude:
+    def __format__(self, spec: str) -> str:
+        raise RuntimeError("no")
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, -(10**5000), float("nan"), Rude(), [Rude()], {"a": 10**5000}],
+    ids=lambda value: type(value).__name__,
+)
+def test_any_value_can_be_asked_about(value: Any):
+    def keep(value: Any) -> None:
+        """Keep."""
+
+    for confirm in (True, "Keep {value}?"):
+        asked = question_for(tool(confirm=confirm)(keep), use({"value": value}))
+        assert asked is not None
+        assert len(asked) <= 2000
 
 
 @given(st.text(), st.booleans())
