@@ -17,6 +17,7 @@ __all__ = [
     "ContentBlock",
     "Message",
     "Messages",
+    "Origin",
     "Role",
     "ToolResult",
     "ToolResultContent",
@@ -29,14 +30,18 @@ __all__ = [
     "is_text",
     "merged",
     "message_faults",
+    "text_block",
     "tool_pair",
     "validate_messages",
+    "without_origins",
 ]
 
 BACKGROUND_NOTICE = "This tool works in the background."
 """In the description of each tool whose calls are answered with an acknowledgement, and with the result later."""
 
 Role = Literal["user", "assistant"]
+Origin = Literal["user", "results", "progress", "approval"]
+"""Where a text with the role ``user`` comes from: the user, or the agent itself, which tells the model of something."""
 ToolResultStatus = Literal["success", "error"]
 
 
@@ -66,9 +71,14 @@ class ToolResult(TypedDict):
 
 
 class ContentBlock(TypedDict, total=False):
-    """One piece of a message."""
+    """One piece of a message.
+
+    ``origin`` stands beside a text that the agent has put there itself; without it the words are those of the role.
+    No model is given it.
+    """
 
     text: str
+    origin: Origin
     toolUse: ToolUse
     toolResult: ToolResult
     image: dict[str, Any]
@@ -117,6 +127,25 @@ def tool_pair(tool_use: ToolUse, result: ToolResult) -> tuple[Message, Message]:
         {"role": "assistant", "content": [{"toolUse": tool_use}]},
         {"role": "user", "content": [{"toolResult": result}]},
     )
+
+
+def text_block(text: str, origin: Origin = "user") -> ContentBlock:
+    """Return a text as content, with where it comes from unless that is the user."""
+    return {"text": text} if origin == "user" else {"text": text, "origin": origin}
+
+
+def without_origins(messages: Messages) -> Messages:
+    """Return the history as models are given it: without the origins of texts. Other messages are the same objects."""
+    return [
+        {**message, "content": [_without_origin(block) for block in message["content"]]}
+        if any("origin" in block for block in message["content"])
+        else message
+        for message in messages
+    ]
+
+
+def _without_origin(block: ContentBlock) -> ContentBlock:
+    return cast("ContentBlock", {kind: value for kind, value in block.items() if kind != "origin"})
 
 
 def merged(messages: Iterable[Message]) -> Messages:
@@ -285,9 +314,10 @@ def _needs_faults(message: Message) -> list[str]:
 
 
 def _block_fault(block: ContentBlock, role: Role) -> str:
-    if len(block) > 1:
-        return f"it is of several kinds, {_listed(map(str, block))}"
-    ((kind, value),) = block.items()
+    kinds = {kind: value for kind, value in block.items() if kind != "origin"}
+    if len(kinds) != 1:
+        return f"it is of several kinds, {_listed(map(str, kinds))}" if kinds else "it says nothing"
+    ((kind, value),) = kinds.items()
     match kind:
         case "text":
             return "" if is_text(value) else "its text is blank"

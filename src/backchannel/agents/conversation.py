@@ -32,6 +32,7 @@ from ..commands import (
 )
 from ..events import (
     AnnouncementFailed,
+    ApprovalQuestionSent,
     AudioDropped,
     AudioHandedOut,
     BidiAudioStreamEvent,
@@ -52,7 +53,7 @@ from ..events import (
     UserSpeechEvent,
     UserTextSent,
 )
-from ..messages import Message, Role, ToolUse, tool_pair
+from ..messages import Message, ToolUse, text_block, tool_pair
 from ..models.realtime import ModelProfile
 from .announcements import MOST_RESULTS, announcement
 from .history import task_line
@@ -168,11 +169,11 @@ class Conversation:
             case AnnouncementFailed(tasks):
                 self._owe_again([item for item in self._tellings if item.tasks == tasks])
                 self._reply_until = self._retry_at = now + RETRY_S
-            case UserTextSent(text, role):
-                self._typed(text, role)
+            case UserTextSent():
+                self._typed(fact)
             case ConnectionLost():
                 self._connection_lost()
-            case PlayerReady():
+            case PlayerReady() | ApprovalQuestionSent():
                 pass
             case _:
                 self._commands.append(Publish(fact))
@@ -351,13 +352,13 @@ class Conversation:
             self.user_speaking, self._speaking_until = True, self._now + SPEECH_WAIT_S
         self._commands.append(Publish(event))
 
-    def _typed(self, text: str, role: Role) -> None:
+    def _typed(self, sent: UserTextSent) -> None:
         if self._decides and (self._generating or self.playback.playing):
             self._interrupt(BidiInterruptionEvent("user_speech"), cancel=True)
         self._unanswered = True
         self._mentions.clear()
-        if text.strip():
-            self._commands.append(AppendMessage({"role": role, "content": [{"text": text}]}))
+        if sent.text.strip():
+            self._commands.append(AppendMessage({"role": sent.role, "content": [text_block(sent.text, sent.origin)]}))
         self._reply_until = self._now + REPLY_WAIT_S
 
     # Interruptions
@@ -506,7 +507,7 @@ class Conversation:
         told = set(map(id, tasks))
         self.owed = [task for task in self.owed if id(task) not in told]
         text = announcement(tasks)
-        message: Message = {"role": "user", "content": [{"text": text}]}
+        message: Message = {"role": "user", "content": [text_block(text, "results")]}
         self._tellings.append(_Telling(tasks, message))
         self._reply_until = self._now + REPLY_WAIT_S
         self._commands += [AppendMessage(message), Announce(text, tasks)]

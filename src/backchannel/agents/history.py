@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
 from ..events import TaskFinished, TaskStatus
-from ..messages import Message, Messages, ToolResult, ToolUse, is_text
+from ..messages import Message, Messages, Origin, ToolResult, ToolUse, is_text, without_origins
 from ..tasks import AsyncTaskResult
 from ..tools.text import cut, error_text, text_of
 from .repair import repaired, result_text, usable_call, usable_result
@@ -38,13 +38,15 @@ _NOTED = 20
 
 
 class PassingText(str):
-    """A prompt of which less is kept in the history once it has been answered.
+    """A prompt of the agent's own, of which less is kept in the history once it has been answered.
 
     Attributes:
         remains: What is kept.
+        origin: What it tells of.
     """
 
     remains: str
+    origin: Origin = "results"
 
     def __new__(cls, text: str, remains: str = "") -> Self:  # copies and pickles are made without
         made = super().__new__(cls, text)
@@ -70,7 +72,7 @@ def history_for_model(
     for call_id, call in open_calls.items():
         if is_text(call_id) and (usable := usable_call(call)) is not None:
             running[call_id] = {**usable, "toolUseId": call_id}
-    history = repaired(messages, running, running if form == "call" else ())
+    history = without_origins(repaired(messages, running, running if form == "call" else ()))
     if running:
         last = _open_message(running) if form == "call" else _note_message(running)
         if not (history and history[-1] == last):

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..errors import AgentStateError, InvalidInputError
+from ..events import BidiTextInputEvent
 from ..tasks.runners.coroutines import background_loop
 from .bidi import BidiAgent
+from .history import PassingText
 
 __all__ = ["Invoker", "was_busy"]
 
@@ -44,6 +46,8 @@ class Invoker:
 
     def __call__(self, prompt: Any) -> Any:
         """Return the agent's answer. Not to be called where its event loop runs."""
+        if isinstance(self._agent, BidiAgent) and isinstance(prompt, PassingText):
+            prompt = BidiTextInputEvent(str(prompt), origin=prompt.origin)
         given = {"messages": [{"role": "user", "content": prompt}]} if self._as_messages(prompt) else prompt
         if self._asynchronous:
             return self._run(functools.partial(self._ask, given))

@@ -28,8 +28,10 @@ from ..commands import (
 )
 from ..errors import AgentStateError, BidiModelTimeoutError
 from ..events import (
+    ApprovalQuestionEvent,
     AudioDropped,
     AudioHandedOut,
+    BidiAudioInputEvent,
     BidiAudioStreamEvent,
     BidiConnectionCloseEvent,
     BidiConnectionRestartEvent,
@@ -37,6 +39,7 @@ from ..events import (
     BidiErrorEvent,
     BidiInputEvent,
     BidiInterruptionEvent,
+    BidiResponseStartEvent,
     BidiTextInputEvent,
     CloseReason,
     ConnectionLost,
@@ -44,6 +47,7 @@ from ..events import (
     PlayerReady,
     ToolFinished,
     TypedEvent,
+    UserSpeechEvent,
     UserTextSent,
 )
 from ..hooks import (
@@ -72,6 +76,7 @@ from .stream import EventStream
 from .window import ConversationManager
 
 if TYPE_CHECKING:
+    from ..audio.vad import SpeechOnset
     from .bidi import BidiAgent
 
 __all__ = ["BidiLoop"]
@@ -79,6 +84,8 @@ __all__ = ["BidiLoop"]
 logger = logging.getLogger(__name__)
 
 STOP_TOOL = "stop_conversation"
+HEARD_LESS_S = 0.3
+"""How much of the end of a question the user need not have heard before they begin to answer it, seconds."""
 RETRY_S = 5.0
 """How long to wait after a connection could not be made ahead of time, seconds."""
 
@@ -102,6 +109,8 @@ class BidiLoop:
         self._restarting = False
         self._reduced_at = 0
         self._reducing = False
+        self._onset: SpeechOnset | None = None
+        self._reports_speech = False
         self._closing = False
         self._stopping: asyncio.Task[None] | None = None
         self._state: dict[str, Any] = {}
@@ -227,9 +236,13 @@ class BidiLoop:
         """Raise an error to the reader of the events; from any thread."""
         self._hand_over(self.outlet.stream.fail, error)
 
-    def ask_model(self, event: BidiTextInputEvent) -> None:
-        """Send the model a text that is not the user's; from any thread. What cannot be sent is logged."""
+    def ask_model(self, event: ApprovalQuestionEvent) -> None:
+        """Give the model a question for the user; from any thread. What cannot be sent is logged."""
         self._hand_over(self._outbox.ask, event)
+
+    def heard(self, response_id: str) -> bool:
+        """Whether a response was heard, but for its last moment."""
+        return self.conversation.playback.heard_to_end(response_id, HEARD_LESS_S)
 
     def _hand_over(self, work: Callable[..., object], *arguments: Any) -> None:
         try:
@@ -265,6 +278,8 @@ class BidiLoop:
             return
         if isinstance(fact, BidiConnectionStartEvent):
             self._connection_id = str(fact["connection_id"])
+        if isinstance(fact, UserSpeechEvent):
+            self._reports_speech = True
         self._agent.approvals.note(fact)
         self._execute(self.conversation.handle(fact, self._loop.time()))
         self._rest()
@@ -283,6 +298,8 @@ class BidiLoop:
         for command in commands:
             match command:
                 case Publish(event, overtakes):
+                    if isinstance(event, BidiResponseStartEvent):
+                        self._agent.approvals.note(event)
                     if overtakes:
                         self.outlet.overtake(event)
                     else:
@@ -418,8 +435,22 @@ class BidiLoop:
 
     async def _deliver(self, event: BidiInputEvent, again: bool) -> None:
         if not again and isinstance(event, BidiTextInputEvent):
-            self._feed(UserTextSent(event["text"], event["role"]))
+            self._feed(UserTextSent(event["text"], event["role"], event.origin))
+        elif not again and isinstance(event, BidiAudioInputEvent):
+            self._listen(event)
         await self._agent.model.send(event)
+
+    def _listen(self, event: BidiAudioInputEvent) -> None:
+        """Note when the user begins to speak, where an approval may depend on it and the model does not say it."""
+        approvals = self._agent.approvals
+        if self._reports_speech or event["format"] != "pcm" or not approvals.by_voice:
+            return
+        if self._onset is None:
+            from ..audio.vad import SpeechOnset  # NumPy comes with it.
+
+            self._onset = SpeechOnset()
+        if self._onset.feed(event.data, event["sample_rate"], event["channels"]):
+            approvals.note(UserSpeechEvent(True))
 
     def _take_tools(self) -> None:
         if self._closing:

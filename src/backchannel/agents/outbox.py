@@ -12,7 +12,8 @@ from ..errors import AgentStateError, BidiModelTimeoutError
 from ..events import (
     AnnouncementEvent,
     AnnouncementFailed,
-    BidiTextInputEvent,
+    ApprovalQuestionEvent,
+    ApprovalQuestionSent,
     LateResultEvent,
     ProgressEvent,
     TaskFinished,
@@ -86,8 +87,8 @@ class Outbox:
         """
         self._waiting.put_nowait(partial(self._mention, notes, aloud, refresh))
 
-    def ask(self, event: BidiTextInputEvent) -> None:
-        """Send a text that is not the user's; what cannot be sent is logged."""
+    def ask(self, event: ApprovalQuestionEvent) -> None:
+        """Give the model a question for the user; what cannot be sent is logged."""
         self._waiting.put_nowait(partial(self._ask, event))
 
     def cancel_response(self, response_id: str) -> None:
@@ -182,10 +183,12 @@ class Outbox:
                 raise
             logger.warning("the progress of %d task(s) could not be sent to the model: %s", len(notes), error)
 
-    async def _ask(self, event: BidiTextInputEvent) -> None:
+    async def _ask(self, event: ApprovalQuestionEvent) -> None:
+        self._feed(ApprovalQuestionSent(event.approval_id))  # Before: the answer may come while it is sent.
         try:
             await self._model.send(event)
         except BidiModelTimeoutError:
             raise
         except Exception as error:  # noqa: BLE001 - the user can be asked without the model
+            self._feed(ApprovalQuestionSent(event.approval_id, taken=False))
             logger.warning("the model could not be told: %s: %s", error, event["text"])

@@ -158,6 +158,14 @@ class Playback:
         self._sort_out()
         return response
 
+    def heard_to_end(self, response_id: str, less_s: float) -> bool:
+        """Whether all of a response was heard but for its last ``less_s`` seconds, or all that was written of it."""
+        response = self._responses.get(response_id)
+        if response is None or not response.complete or response.dropped:
+            return False
+        said = response.generated > 0 or bool(response.marks)
+        return said and response.heard + less_s * self.rate >= response.generated
+
     def heard_sentences(self, response_id: str) -> list[str]:
         """Return the sentences of a response up to the boundary nearest to what was heard."""
         response = self.get(response_id)

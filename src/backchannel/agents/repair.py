@@ -6,12 +6,13 @@ import json
 import operator
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from ..messages import (
     ContentBlock,
     Message,
     Messages,
+    Origin,
     Role,
     ToolResult,
     ToolResultContent,
@@ -32,6 +33,7 @@ _NOTE = 8000
 _KINDS = frozenset(
     ("image", "document", "video", "audio", "reasoningContent", "citationsContent", "guardContent", "cachePoint")
 )
+_ORIGINS = get_args(Origin)
 _FAILURES = frozenset(("error", "failed", "failure"))
 
 
@@ -127,6 +129,8 @@ def _blocks(content: object) -> Iterator[ContentBlock]:
         for kind, value in item.items():
             if kind in ("text", "toolUse", "toolResult"):
                 if block := _block(kind, value):
+                    if kind == "text" and (origin := item.get("origin")) in _ORIGINS:
+                        block["origin"] = cast("Origin", origin)
                     yield block
             elif isinstance(kind, str) and isinstance(value, Mapping) and value and (len(item) == 1 or kind in _KINDS):
                 yield cast("ContentBlock", {kind: value})

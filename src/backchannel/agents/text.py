@@ -23,7 +23,7 @@ from ..hooks import (
     BidiBeforeInvocationEvent,
     HookProvider,
 )
-from ..messages import AgentTool, Message, Messages, check_messages
+from ..messages import AgentTool, Message, Messages, check_messages, text_block
 from ..models.text import TextModel
 from ..tasks import Task
 from ..tasks.runners.coroutines import background_loop
@@ -232,7 +232,7 @@ def _message(prompt: object) -> Message | None:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise InvalidInputError("the prompt is blank; nothing was sent")
-        prompt = [{"text": str(prompt)}]
+        prompt = [text_block(str(prompt), prompt.origin if isinstance(prompt, PassingText) else "user")]
     if not isinstance(prompt, Sequence) or not all(isinstance(block, Mapping) for block in prompt):
         raise InvalidInputError(f"the prompt must be text or a list of content blocks, not {prompt!r:.100}")
     message = cast("Message", {"role": "user", "content": list(prompt)})

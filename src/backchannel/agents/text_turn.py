@@ -29,7 +29,7 @@ from ..hooks import (
     BidiMessageAmendedEvent,
     ModelStopResponse,
 )
-from ..messages import ContentBlock, Message, ToolUse, call_ids, merged
+from ..messages import ContentBlock, Message, ToolUse, call_ids, merged, text_block
 from ..models.text import LeavesCallsOpen, MessageBuilder
 from ..tasks import AsyncTaskResult, Task
 from .announcements import MOST_RESULTS
@@ -280,7 +280,8 @@ class TextTurn:
         for message, text in self._passing:
             if (index := self._place(message)) is not None:
                 message["content"] = [
-                    {"text": text.remains} if block.get("text") == text else block for block in message["content"]
+                    text_block(text.remains, text.origin) if block.get("text") == text else block
+                    for block in message["content"]
                 ]
                 await self._agent.hooks.invoke_callbacks_async(
                     BidiMessageAmendedEvent(self._agent, message, index, removed=False)
@@ -303,7 +304,7 @@ class TextTurn:
             text = results_text([AsyncTaskResult.of(task) for task in part], again)
             for task in part:
                 task.announced = True
-            message["content"].append({"text": str(text)})
+            message["content"].append(text_block(str(text), text.origin))
             self._passing.append((message, text))
             self._given += [(message, task) for task in part]
 

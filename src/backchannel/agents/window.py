@@ -242,6 +242,8 @@ def _block_size(block: Any) -> int:
         return _size(block)
     size = 0
     for kind, value in block.items():
+        if kind == "origin":
+            continue
         if kind == "toolResult" and isinstance(value, Mapping) and isinstance(value.get("content"), list):
             size += sum(map(_block_size, value["content"]))
         else:

@@ -12,7 +12,15 @@ import numpy as np
 
 from .pcm import Samples
 
-__all__ = ["EnergyActivity", "SpeechFact", "SpeechPaused", "SpeechStarted", "SpeechStopped", "TurnDetector"]
+__all__ = [
+    "EnergyActivity",
+    "SpeechFact",
+    "SpeechOnset",
+    "SpeechPaused",
+    "SpeechStarted",
+    "SpeechStopped",
+    "TurnDetector",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +158,38 @@ class EnergyActivity:
         self._floor_db = max(self._floor_db, -75.0)
         above = level - self._floor_db - self._margin_db
         return float(1.0 / (1.0 + np.exp(-np.clip(above / 2.0, -30, 30))))
+
+
+class SpeechOnset:
+    """Tells when somebody begins to speak, by the level of the sound, as it comes."""
+
+    FRAME_S = 0.032
+
+    def __init__(self) -> None:
+        self._activity = EnergyActivity()
+        self._turns = TurnDetector()
+        self._rest: Samples = np.empty(0, np.int16)
+        self._format = (0, 0)
+        self._now = 0.0
+
+    def feed(self, data: bytes, rate: int, channels: int) -> bool:
+        """Return whether somebody has begun to speak by the end of this sound.
+
+        Args:
+            data: Signed 16 bit little-endian samples, channels interleaved.
+            rate: Samples per second and channel, Hz.
+            channels: How many; the first one is listened to.
+        """
+        samples = np.frombuffer(data, "<i2")[::channels]
+        if self._format == (rate, channels):
+            samples = np.concatenate((self._rest, samples))
+        self._format = (rate, channels)
+        size = max(1, round(rate * self.FRAME_S))
+        whole = len(samples) // size * size
+        began = False
+        for start in range(0, whole, size):
+            self._now += size / rate
+            facts = self._turns.feed(self._activity.probability(samples[start : start + size]), self._now)
+            began = began or any(isinstance(fact, SpeechStarted) for fact in facts)
+        self._rest = samples[whole:]
+        return began

@@ -10,6 +10,7 @@ from __future__ import annotations
 from .base import TypedEvent
 from .facts import (
     AnnouncementFailed,
+    ApprovalQuestionSent,
     AudioDropped,
     AudioHandedOut,
     ConnectionLost,
@@ -73,6 +74,7 @@ __all__ = [
     "AnnouncementFailed",
     "ApprovalAnswerEvent",
     "ApprovalQuestionEvent",
+    "ApprovalQuestionSent",
     "ApprovalRequestEvent",
     "AudioDropped",
     "AudioFormat",

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ..messages import Role, ToolUse
+from ..messages import Origin, Role, ToolUse
 
 if TYPE_CHECKING:
     from .outputs import ToolResultEvent
 
 __all__ = [
     "AnnouncementFailed",
+    "ApprovalQuestionSent",
     "AudioDropped",
     "AudioHandedOut",
     "ConnectionLost",
@@ -64,6 +65,17 @@ class AnnouncementFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalQuestionSent:
+    """The model is given the question for an approval, and asks the user in what it says from now on.
+
+    Without ``taken`` it refused the question.
+    """
+
+    approval_id: str
+    taken: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionLost:
     """The connection to the model ended; what was under way on it will not be finished there."""
 
@@ -75,10 +87,11 @@ class PlayerReady:
 
 @dataclass(frozen=True, slots=True)
 class UserTextSent:
-    """The user sent text instead of speaking."""
+    """The user sent text instead of speaking; with another ``origin`` it was sent for the agent itself."""
 
     text: str
     role: Role = "user"
+    origin: Origin = "user"
 
 
 @dataclass(frozen=True, slots=True)

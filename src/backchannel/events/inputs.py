@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, TypeAlias, get_args
 
 from ..errors import InvalidInputError
-from ..messages import Role, ToolResult, ToolUse
+from ..messages import Origin, Role, ToolResult, ToolUse
 from .base import AudioEvent, TypedEvent
 from .facts import TaskFinished, TaskProgressed
 from .values import (
@@ -47,14 +47,19 @@ _IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 class BidiTextInputEvent(TypedEvent):
-    """Text for the model, as if the user had said it."""
+    """Text for the model, as if the user had said it.
 
-    __slots__ = ()
+    Attributes:
+        origin: Whose words these are: the user's, or the agent's own, which never count as the user's.
+    """
+
+    __slots__ = ("origin",)
 
     _kind: ClassVar[str] = "bidi_text_input"
 
-    def __init__(self, text: str, role: Role = "user") -> None:
+    def __init__(self, text: str, role: Role = "user", *, origin: Origin = "user") -> None:
         super().__init__(type=self._kind, text=text, role=role)
+        self.origin = origin
         self._check_fields()
 
     def _check_fields(self) -> None:
@@ -86,7 +91,7 @@ class AnnouncementEvent(BidiTextInputEvent):
     __slots__ = ("tasks",)
 
     def __init__(self, text: str, tasks: tuple[TaskFinished, ...]) -> None:
-        super().__init__(text)
+        super().__init__(text, origin="results")
         self.tasks = tasks
 
 
@@ -95,13 +100,17 @@ class ApprovalQuestionEvent(BidiTextInputEvent):
 
     A model that asks by itself finds the id, the question and the call as attributes. The result of a call that was
     not approved begins with ``REFUSED``.
+
+    Attributes:
+        whole: Whether the question shows all that is asked about; if not, a spoken yes does not allow the call.
     """
 
     REFUSED: ClassVar[str] = "The user did not approve the call"
-    __slots__ = ("approval_id", "question", "tool_use")
+    __slots__ = ("approval_id", "question", "tool_use", "whole")
 
-    def __init__(self, text: str, approval_id: str, question: str, tool_use: ToolUse) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, approval_id: str, question: str, tool_use: ToolUse, whole: bool = True) -> None:
+        super().__init__(text, origin="approval")
+        self.whole = whole
         self.approval_id = approval_id
         self.question = question
         self.tool_use = tool_use
@@ -116,7 +125,7 @@ class LateResultEvent(BidiTextInputEvent):
     __slots__ = ("tool_result", "tool_use")
 
     def __init__(self, text: str, tool_use: ToolUse, tool_result: ToolResult) -> None:
-        super().__init__(text)
+        super().__init__(text, origin="results")
         self.tool_use = tool_use
         self.tool_result = tool_result
 
@@ -131,7 +140,7 @@ class ProgressEvent(BidiTextInputEvent):
     __slots__ = ("aloud", "notes")
 
     def __init__(self, text: str, notes: tuple[TaskProgressed, ...], aloud: bool) -> None:
-        super().__init__(text)
+        super().__init__(text, origin="progress")
         self.notes = notes
         self.aloud = aloud
 

@@ -256,14 +256,19 @@ class TaskUpdateEvent(TypedEvent):
 
 
 class ApprovalRequestEvent(TypedEvent):
-    """A call waits for a person's yes or no (ours, not of Strands); ``question`` is what to ask."""
+    """A call waits for a person's yes or no (ours, not of Strands); ``question`` is what to ask.
 
-    __slots__ = ()
+    Attributes:
+        whole: Whether the question shows all that is asked about; the rest is in ``tool_use``.
+    """
 
-    def __init__(self, approval_id: str, question: str, tool_use: ToolUse) -> None:
+    __slots__ = ("whole",)
+
+    def __init__(self, approval_id: str, question: str, tool_use: ToolUse, whole: bool = True) -> None:
         super().__init__(
             type="approval_request", approval_id=approval_id, question=encodable(question), tool_use=as_json(tool_use)
         )
+        self.whole = whole
 
 
 class ApprovalAnswerEvent(TypedEvent):

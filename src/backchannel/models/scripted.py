@@ -147,7 +147,7 @@ def say(text: str, seconds: float = 0.4, *, complete: bool = True) -> Say:
 
 
 def hear(text: str) -> list[TypedEvent]:
-    """Have heard the user say ``text``."""
+    """Have heard the user say ``text``; what a `say` before it said was heard, where no player reports otherwise."""
     return [
         UserSpeechEvent(True),
         UserSpeechEvent(False),
@@ -295,6 +295,8 @@ class ScriptedModel:
                 for event in self._speech(step):
                     yield event
             else:
+                if isinstance(step, UserSpeechEvent) and step.speaking:
+                    await _handed_out()
                 yield step
 
     async def update_tools(self, tools: list[ToolSpec]) -> None:
@@ -329,6 +331,12 @@ class ScriptedModel:
                 events.append(BidiTranscriptStreamEvent({"text": step.text}, step.text, "assistant", is_final=True))
             events.append(BidiResponseCompleteEvent(response_id, "complete"))
         return events
+
+
+async def _handed_out() -> None:
+    """Give whoever reads the agent's events a turn: a user answers what they have heard."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _flat(steps: Sequence[Step | str | Sequence[Step | str]]) -> Iterator[Step]:

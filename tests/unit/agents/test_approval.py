@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel import BidiAgent, async_tool, tool
+from backchannel import AsyncAgent, BidiAgent, async_tool, tool
 from backchannel.agents.approval import Approval, ApprovalLedger, ApprovalRequest, Approvals
 from backchannel.errors import BidiModelTimeoutError, InvalidInputError
-from backchannel.events import ApprovalQuestionEvent, TypedEvent
+from backchannel.events import (
+    AnnouncementEvent,
+    ApprovalQuestionEvent,
+    BidiAudioInputEvent,
+    BidiAudioStreamEvent,
+    BidiResponseCompleteEvent,
+    BidiResponseStartEvent,
+    BidiTextInputEvent,
+    BidiTranscriptStreamEvent,
+    LateResultEvent,
+    ProgressEvent,
+    ToolUseStreamEvent,
+    TypedEvent,
+    UserSpeechEvent,
+)
 from backchannel.hooks import BidiAfterToolCallEvent, BidiBeforeToolCallEvent, HookRegistry
+from backchannel.messages import ToolResult
 from backchannel.models.realtime import ModelProfile
 from backchannel.models.scripted import ScriptedModel, call, expect, expect_result, expect_text, fail, hear, say
 from backchannel.tasks import AsyncToolManager
 from backchannel.tools import SequentialToolExecutor
+from tests.support.fake_model import FakeModel
 from tests.support.virtual_time import virtual_time
 
 PATH = {"path": "a.txt"}
@@ -62,13 +80,29 @@ def test_an_answer_after_the_time_is_refused():
         made.answer("a1", True, "widget", "", 60.0)
 
 
+def heard_question(made: ApprovalLedger, approval_id: str = "a1") -> None:
+    """The model was given the question, asked it in a response, and the user heard all of that."""
+    made.question_sent(approval_id, taken=True)
+    made.response_began(f"asks-{approval_id}")
+
+
+def hears(*response_ids: str) -> Callable[[str], bool]:
+    return lambda response_id: not response_ids or response_id in response_ids
+
+
+def speaks(made: ApprovalLedger, words: str, *heard: str) -> None:
+    made.user_began(hears(*heard))
+    made.user_said(words)
+
+
 def test_a_voice_needs_words_of_the_user_since_the_question():
     made = ApprovalLedger()
-    made.user_said("yes")
+    speaks(made, "yes")
     made.ask(request(), 0.0, 60.0)
+    heard_question(made)
     with pytest.raises(InvalidInputError, match=r"they have said nothing since it was asked. Ask them.*Delete a.txt"):
         made.answer("a1", True, "voice", "the user said so", 1.0)
-    made.user_said("  ")
+    speaks(made, "  ")
     with pytest.raises(InvalidInputError):
         made.answer("a1", False, "voice", "", 1.0)
     assert [item.id for item in made.pending] == ["a1"]
@@ -78,27 +112,121 @@ def test_a_voice_needs_words_of_the_user_since_the_question():
 
 def test_speech_that_began_before_the_question_is_no_answer_to_it():
     made = ApprovalLedger()
-    made.user_began()
+    made.user_began(hears())
     made.ask(request(), 0.0, 60.0)
-    made.user_said("clean up my files")
+    heard_question(made)
+    made.user_said("yes")
+    with pytest.raises(InvalidInputError, match="before they had heard the question to its end"):
+        made.answer("a1", True, "voice", "", 1.0)
+    speaks(made, "yes")
+    assert made.answer("a1", True, "voice", "", 1.0).reason == "yes"
+
+
+def test_a_question_that_was_not_heard_to_its_end_is_not_answered_by_speech():
+    made = ledger()
+    speaks(made, "yes")  # The model was not even given it.
+    heard_question(made)
+    speaks(made, "yes", "another")
+    with pytest.raises(InvalidInputError, match="had heard the question"):
+        made.answer("a1", True, "voice", "", 1.0)
+    made.response_began("asks again")
+    speaks(made, "yes", "asks again")
+    assert made.answer("a1", True, "voice", "", 1.0).approved
+
+
+def test_what_the_model_said_before_it_was_given_the_question_does_not_ask_it():
+    made = ledger()
+    made.response_began("r1")
+    made.question_sent("a1", taken=True)
+    speaks(made, "yes", "r1")
     with pytest.raises(InvalidInputError):
         made.answer("a1", True, "voice", "", 1.0)
-    made.user_began()
+
+
+def test_a_question_that_the_model_did_not_take_is_not_asked_by_it():
+    made = ledger()
+    made.question_sent("a1", taken=True)
+    made.question_sent("a1", taken=False)
+    made.response_began("r1")
+    speaks(made, "yes")
+    with pytest.raises(InvalidInputError):
+        made.answer("a1", True, "voice", "", 1.0)
+
+
+def test_where_no_beginning_of_speech_is_known_the_voice_cannot_allow():
+    made = ledger()
+    heard_question(made)
     made.user_said("yes")
-    assert made.answer("a1", True, "voice", "", 1.0).reason == "yes"
+    with pytest.raises(InvalidInputError, match=r"not known when the user began.*buttons on the page, or to type"):
+        made.answer("a1", True, "voice", "", 1.0)
+    made.user_said("yes", typed=True)
+    assert made.answer("a1", True, "voice", "", 1.0).approved
 
 
 def test_typed_text_is_an_answer_whoever_speaks():
     made = ApprovalLedger()
-    made.user_began()
+    made.user_began(hears())
     made.ask(request(), 0.0, 60.0)
+    made.user_said("yes", typed=True)
+    assert made.answer("a1", True, "voice", "", 1.0).approved
+
+
+@pytest.mark.parametrize("words", ["No, do not delete anything!", "stop", "leave it", "don't"])
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_plain_no_is_final_whatever_the_model_says_of_it(words: str, typed: bool):
+    made = ledger()
+    heard_question(made)
+    if typed:
+        made.user_said(words, typed=True)
+    else:
+        speaks(made, words)
+    speaks(made, "yes")
+    assert made.answer("a1", True, "voice", "they agreed", 1.0) == Approval(False, "voice", words)
+    assert made.pending == []
+
+
+@pytest.mark.parametrize("words", ["hm", "what would that do?", "yes, but wait", "tidy up my home folder"])
+def test_words_that_are_no_clear_yes_are_asked_again(words: str):
+    made = ledger()
+    heard_question(made)
+    speaks(made, words)
+    with pytest.raises(InvalidInputError, match=r"no clear yes. Ask the user again.*Delete a.txt"):
+        made.answer("a1", True, "voice", "", 1.0)
+    with pytest.raises(InvalidInputError, match="have said nothing"):
+        made.answer("a1", True, "voice", "", 1.0)
+    speaks(made, "yes")
+    assert made.answer("a1", True, "voice", "", 1.0).reason == "yes"
+
+
+def test_the_words_of_one_turn_count_together():
+    made = ledger()
+    heard_question(made)
+    speaks(made, "yes")
+    speaks(made, "but not that one")
+    with pytest.raises(InvalidInputError, match="'yes but not that one' is no clear yes"):
+        made.answer("a1", True, "voice", "", 1.0)
+    speaks(made, "what is in it?")
+    made.response_began("explains")
+    speaks(made, "okay")
+    assert made.answer("a1", True, "voice", "", 1.0).reason == "okay"
+
+
+def test_a_question_that_does_not_show_all_is_not_allowed_by_voice():
+    made = ApprovalLedger()
+    made.ask(ApprovalRequest("a1", "Delete …?", request().tool_use, whole=False), 0.0, 60.0)
+    heard_question(made)
+    speaks(made, "yes")
+    with pytest.raises(InvalidInputError, match=r"too long to be approved by voice.*look at the page"):
+        made.answer("a1", True, "voice", "", 1.0)
     made.user_said("yes", typed=True)
     assert made.answer("a1", True, "voice", "", 1.0).approved
 
 
 def test_the_same_words_do_not_allow_two_calls():
     made = ledger("a1", "a2")
-    made.user_said("yes")
+    heard_question(made, "a1")
+    heard_question(made, "a2")
+    speaks(made, "yes")
     made.answer("a1", True, "voice", "", 1.0)
     with pytest.raises(InvalidInputError, match="Ask them"):
         made.answer("a2", True, "voice", "", 1.0)
@@ -113,7 +241,8 @@ def test_the_same_words_refuse_any_number_of_calls():
 
 def test_long_words_are_bounded():
     made = ledger()
-    made.user_said("no " * 10_000)
+    for _ in range(100):
+        speaks(made, "no " * 10_000)
     assert len(made.answer("a1", False, "voice", "", 1.0).reason) <= 500
 
 
@@ -121,8 +250,11 @@ ids = st.sampled_from(["a1", "a2", "a3"])
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), ids),
-        st.tuples(st.just("said"), st.sampled_from(["", "yes"])),
-        st.tuples(st.just("began"), st.just("")),
+        st.tuples(st.just("given"), ids),
+        st.tuples(st.just("began"), st.sampled_from([(), ("r1",), ("r1", "r2")])),
+        st.tuples(st.just("response"), st.sampled_from(["r1", "r2"])),
+        st.tuples(st.just("said"), st.sampled_from(["", "yes", "okay", "no", "hm"])),
+        st.tuples(st.just("typed"), st.sampled_from(["yes", "no"])),
         st.tuples(st.just("voice"), ids),
         st.tuples(st.just("widget"), ids),
         st.tuples(st.just("end"), ids),
@@ -132,30 +264,43 @@ steps = st.lists(
 
 
 @given(steps)
-def test_every_request_ends_once_and_a_voice_never_allows_what_the_user_did_not_speak_to(events: list[Any]):
+def test_every_request_ends_once_and_a_voice_never_allows_what_the_user_did_not_agree_to(events: list[Any]):
     made = ApprovalLedger()
     asked: set[str] = set()
-    fresh: dict[str, bool] = {}
+    given_: set[str] = set()
+    begun: dict[str, set[str]] = {}
+    listening: set[str] = set()
+    agreed: set[str] = set()
+    refused: set[str] = set()
     for kind, value in events:
         if kind == "ask" and value not in asked:
             asked.add(value)
-            fresh[value] = False
             made.ask(request(value), 0.0, 60.0)
-        elif kind == "said":
-            made.user_said(value)
-            fresh = dict.fromkeys(fresh, True) if value else fresh
+        elif kind == "given":
+            made.question_sent(value, taken=True)
+            given_ |= {value} & asked
+        elif kind == "response":
+            made.response_began(value)
+            for name in given_:
+                begun.setdefault(name, set()).add(value)
         elif kind == "began":
-            made.user_began()
+            made.user_began(lambda response_id, heard=value: response_id in heard)
+            listening |= {name for name in given_ if begun.get(name, set()) & set(value)}
+        elif kind in ("said", "typed"):
+            made.user_said(value, typed=kind == "typed")
+            for name in asked if kind == "typed" else listening & asked:
+                agreed |= {name} if value in ("yes", "okay") else set()
+                refused |= {name} if value == "no" else set()
         elif kind in ("voice", "widget"):
             waits = value in [item.id for item in made.pending]
             try:
-                given_answer = made.answer(value, True, kind, "", 1.0)
+                answer = made.answer(value, True, kind, "", 1.0)
             except InvalidInputError:
                 assert not waits or kind == "voice"
             else:
                 assert waits
-                assert given_answer.approved
-                assert kind == "widget" or fresh[value]
+                assert answer.approved or (kind == "voice" and value in refused)
+                assert kind == "widget" or not answer.approved or value in agreed
         elif kind == "end" and value in asked:
             made.end(value, Approval(False, "timeout"))
             assert value not in [item.id for item in made.pending]
@@ -494,10 +639,11 @@ async def test_a_hook_can_ask(approved: bool):
     model = Answers(
         call("plain"),
         expect_question("Really?"),
-        hear("as you like"),
+        say("Really?"),
+        hear("yes" if approved else "rather not"),
         answers(approved),
         expect_result("call", tool_use_id="answer-1"),
-        expect_result("done" if approved else "as you like", tool_use_id="call-1"),
+        expect_result("done" if approved else "rather not", tool_use_id="call-1"),
     )
     async with BidiAgent(model, tools=[plain], hooks=[Hooks(ask)]) as agent:
         assert "answer_approval" not in agent.tool_names
@@ -530,8 +676,8 @@ async def test_a_model_that_reads_no_text_is_not_sent_the_question():
 @virtual_time
 async def test_a_new_connection_is_told_what_is_still_open():
     model = Answers(
-        call("delete", PATH), expect_question(), fail(BidiModelTimeoutError("over")), expect_question(), hear("yes"),
-        answers(),
+        call("delete", PATH), expect_question(), fail(BidiModelTimeoutError("over")), expect_question(),
+        say("Delete it?"), hear("yes"), answers(),
     )  # fmt: skip
     async with BidiAgent(model, tools=[delete]) as agent:
         log = Log(agent)
@@ -580,7 +726,8 @@ async def test_a_call_that_waits_for_a_person_lets_others_run():
     model = Answers(
         call("delete", PATH), expect_question(),
         call("add", {"a": 1, "b": 2}, "call-2"), expect_result("3", tool_use_id="call-2"),
-        hear("yes"), answers(), expect_result("runs now"), expect_result("a.txt is gone", tool_use_id="call-1"),
+        say("Delete it?"), hear("yes"), answers(),
+        expect_result("runs now"), expect_result("a.txt is gone", tool_use_id="call-1"),
     )  # fmt: skip
     async with BidiAgent(model, tools=[delete, add], tool_executor=SequentialToolExecutor()) as agent:
         await Log(agent).first("tool_result", 3)
@@ -704,3 +851,210 @@ def test_what_cannot_be_used_is_refused_at_once():
         with pytest.raises(InvalidInputError, match="timeout_s"):
             agent.approvals.timeout_s = timeout_s  # type: ignore[assignment]
     assert agent.approvals.timeout_s == 300
+
+
+# When the user speaks
+
+
+RATE = 16000
+TONE = b"".join(
+    round(8000 * math.sin(2 * math.pi * 220 * n / RATE)).to_bytes(2, "little", signed=True) for n in range(320)
+)
+SILENCE = bytes(len(TONE))
+
+
+def voice_of_model(response_id: str, seconds: float = 1.0) -> list[TypedEvent]:
+    return [
+        BidiResponseStartEvent(response_id),
+        BidiTranscriptStreamEvent({"text": "Delete it?"}, "Delete it?", "assistant", is_final=False),
+        BidiAudioStreamEvent.from_data(bytes(int(2 * RATE * seconds)), RATE, response_id),
+        BidiResponseCompleteEvent(response_id, "complete"),
+    ]
+
+
+def said(text: str) -> BidiTranscriptStreamEvent:
+    return BidiTranscriptStreamEvent({"text": text}, text, "user", is_final=True)
+
+
+class Talk:
+    """A conversation with a third party's model; the user is asked whether a file may be deleted."""
+
+    def __init__(self, agent: BidiAgent, model: FakeModel) -> None:
+        self.agent, self.model, self.log = agent, model, Log(agent)
+        self.approval_id = ""
+
+    async def ask(self) -> None:
+        self.model.emit(use("delete", PATH, "call-1"))
+        self.approval_id = (await self.log.first("approval_request")).approval_id
+        await settled()
+
+    async def answer(self, number: int = 1) -> ToolResult:
+        """Have the model say that the user has agreed."""
+        arguments = {"approval_id": self.approval_id, "approved": True}
+        self.model.emit(use("answer_approval", arguments, f"answer-{number}"))
+        while True:
+            for event in self.model.sent:
+                if event["type"] == "tool_result" and event.tool_result["toolUseId"] == f"answer-{number}":
+                    return event.tool_result
+            await asyncio.sleep(0.01)
+
+    async def emits(self, *events: TypedEvent) -> None:
+        self.model.emit(*events)
+        await settled()
+
+    async def hears(self, *chunks: bytes) -> None:
+        for chunk in chunks:
+            await self.agent.send(BidiAudioInputEvent.from_data(chunk, RATE))
+
+
+def use(name: str, arguments: dict[str, Any], call_id: str) -> ToolUseStreamEvent:
+    return ToolUseStreamEvent({}, {"toolUseId": call_id, "name": name, "input": arguments})
+
+
+async def settled() -> None:
+    await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def talking(player: bool = False) -> AsyncIterator[Talk]:
+    model = FakeModel()
+    agent = BidiAgent(model, tools=[delete])
+    if player:
+        agent.expect_played()
+    async with agent:
+        talk = Talk(agent, model)
+        await talk.ask()
+        yield talk
+
+
+@virtual_time
+async def test_a_yes_that_begins_after_the_question_was_heard_allows():
+    async with talking() as talk:
+        await talk.emits(*voice_of_model("r1"))
+        await talk.emits(UserSpeechEvent(True), UserSpeechEvent(False), said("Yes, do it."))
+        assert (await talk.answer())["status"] == "success"
+        await talk.log.first("approval_answer")
+    assert deleted == ["a.txt"]
+
+
+@virtual_time
+async def test_a_late_transcript_of_the_command_itself_is_no_answer():
+    async with talking() as talk:
+        await talk.emits(said("Yes, please tidy up my files."), *voice_of_model("r1"))
+        assert "not known when the user began to speak" in str(await talk.answer())
+    assert deleted == []
+
+
+@pytest.mark.parametrize(
+    ("played", "allows"), [(0, False), (8000, False), (11000, False), (11300, True), (16000, True)]
+)
+@virtual_time
+async def test_with_a_player_a_question_is_heard_but_for_its_last_three_tenths_of_a_second(played: int, allows: bool):
+    async with talking(player=True) as talk:
+        await talk.emits(*voice_of_model("r1"))
+        talk.agent.played("r1", played)
+        await settled()
+        await talk.emits(UserSpeechEvent(True), UserSpeechEvent(False), said("yes"))
+        assert ((await talk.answer())["status"] == "success") == allows
+    assert bool(deleted) == allows
+
+
+@virtual_time
+async def test_our_own_detection_tells_when_the_user_speaks_where_the_model_does_not():
+    async with talking() as talk:
+        await talk.hears(*[SILENCE] * 20)
+        await talk.emits(*voice_of_model("r1"), said("yes"))
+        assert "not known when the user began" in str(await talk.answer(1))
+        await talk.hears(*[SILENCE] * 20, *[TONE] * 10, *[SILENCE] * 40)
+        await talk.emits(said("yes"))
+        assert (await talk.answer(2))["status"] == "success"
+    assert deleted == ["a.txt"]
+
+
+@virtual_time
+async def test_speech_that_goes_on_from_before_the_question_was_heard_is_no_answer():
+    async with talking() as talk:
+        await talk.hears(*[SILENCE] * 20, *[TONE] * 10)
+        await talk.emits(*voice_of_model("r1"))
+        await talk.hears(*[TONE] * 10, *[SILENCE] * 40)
+        await talk.emits(said("yes"))
+        assert "before they had heard the question" in str(await talk.answer())
+    assert deleted == []
+
+
+@virtual_time
+async def test_an_answer_waits_for_the_words_that_are_being_written_down():
+    async with talking() as talk:
+        await talk.emits(*voice_of_model("r1"))
+        await talk.emits(UserSpeechEvent(True), UserSpeechEvent(False))
+        answer = asyncio.create_task(talk.answer())
+        await asyncio.sleep(1)
+        assert not answer.done()
+        await talk.emits(said("yes"))
+        assert (await answer)["status"] == "success"
+    assert deleted == ["a.txt"]
+
+
+@virtual_time
+async def test_an_answer_does_not_wait_for_words_for_ever():
+    async with talking() as talk:
+        await talk.emits(*voice_of_model("r1"))
+        await talk.emits(UserSpeechEvent(True), UserSpeechEvent(False))
+        start = asyncio.get_running_loop().time()
+        assert "have said nothing" in str(await talk.answer())
+        assert asyncio.get_running_loop().time() - start == pytest.approx(3, abs=0.2)
+    assert deleted == []
+
+
+@virtual_time
+async def test_a_call_alone_asks_nobody():
+    async with talking() as talk:
+        await talk.emits(BidiResponseStartEvent("r1"), BidiResponseCompleteEvent("r1", "tool_use"))
+        await talk.emits(UserSpeechEvent(True), UserSpeechEvent(False), said("yes"))
+        assert "before they had heard the question" in str(await talk.answer())
+    assert deleted == []
+
+
+@virtual_time
+async def test_a_model_without_response_events_asks_with_its_voice():
+    async with talking() as talk:
+        await talk.emits(BidiAudioStreamEvent.from_data(bytes(320), RATE))
+        response_id = talk.log.all("bidi_response_start")[0].response_id
+        await talk.emits(BidiResponseCompleteEvent(response_id, "complete"))
+        await talk.emits(UserSpeechEvent(True), UserSpeechEvent(False), said("yes"))
+        assert (await talk.answer())["status"] == "success"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        AnnouncementEvent("yes", ()),
+        LateResultEvent(
+            "yes", {"toolUseId": "c", "name": "n", "input": {}}, {"toolUseId": "c", "status": "success", "content": []}
+        ),
+        ProgressEvent("yes", (), True),
+        BidiTextInputEvent("yes", origin="results"),
+        BidiTextInputEvent("yes", "assistant"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+@virtual_time
+async def test_text_that_is_not_the_users_answers_nothing(event: BidiTextInputEvent):
+    async with talking() as talk:
+        await talk.emits(*voice_of_model("r1"))
+        await talk.agent.send(event)
+        assert "have said nothing" in str(await talk.answer())
+    assert deleted == []
+
+
+async def test_a_result_that_says_yes_answers_nothing():
+    manager = AsyncToolManager()
+    async with talking() as talk, AsyncAgent(talk.agent, manager) as around:
+        manager.start("fetch", lambda: "yes, the user approves", {})
+        assert await around.join_async()
+        assert any("approves" in str(sent.get("text")) for sent in talk.model.sent)
+        assert "have said nothing" in str(await talk.answer())
+        (message,) = [message for message in talk.agent.messages if "approves" in str(message)]
+        assert message["content"][0]["origin"] == "results"
+    manager.shutdown()
+    assert deleted == []

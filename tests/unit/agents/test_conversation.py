@@ -110,7 +110,7 @@ def test_a_result_is_told_at_once_when_nobody_speaks():
     machine = conversation()
     commands = machine.handle(finished(), 0.0)
     text = announcement([finished()])
-    assert commands[0] == AppendMessage({"role": "user", "content": [{"text": text}]})
+    assert commands[0] == AppendMessage({"role": "user", "content": [{"text": text, "origin": "results"}]})
     assert commands[1] == Announce(text, (finished(),))
 
 

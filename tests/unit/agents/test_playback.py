@@ -130,3 +130,31 @@ def test_heard_text_is_always_a_beginning_of_what_was_said(pieces, reports):
         heard = playback.heard_sentences("r")
         assert heard == said[: len(heard)]
         assert playback.get("r").heard <= playback.get("r").generated
+
+
+def test_a_response_is_heard_to_its_end_but_for_the_last_moment():
+    playback = spoken(("One. Two.", 16000))
+    rate = playback.rate
+    for samples, heard in ((0, False), (16000 - rate // 2, False), (16000 - rate // 4, True), (16000, True)):
+        playback.played("r", samples)
+        assert playback.heard_to_end("r", 0.3) == heard
+
+
+def test_what_is_not_complete_or_says_nothing_is_not_heard_to_its_end():
+    unfinished = spoken(("One.", 16000), complete=False)
+    unfinished.played("r", 16000)
+    assert not unfinished.heard_to_end("r", 0.3)
+    silent = Playback(16000)
+    silent.completed("r")
+    assert not silent.heard_to_end("r", 0.3)
+    assert not silent.heard_to_end("unknown", 0.3)
+    silent.said("written", "Delete it?")
+    silent.completed("written")
+    assert silent.heard_to_end("written", 0.3)
+
+
+def test_of_which_audio_was_dropped_is_not_heard_to_its_end():
+    playback = spoken(("One.", 16000))
+    playback.dropped("r", 8000)
+    playback.played("r", 16000)
+    assert not playback.heard_to_end("r", 0.3)

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.audio.vad import EnergyActivity, SpeechFact, SpeechPaused, SpeechStarted, SpeechStopped, TurnDetector
+from backchannel.audio.vad import (
+    EnergyActivity,
+    SpeechFact,
+    SpeechOnset,
+    SpeechPaused,
+    SpeechStarted,
+    SpeechStopped,
+    TurnDetector,
+)
 
 FRAME_S = 0.032
 
@@ -111,3 +119,37 @@ def test_the_level_tells_speech_from_noise_of_any_loudness():
         assert max(quiet[-200:]) < 0.2
         assert min(loud) > 0.8
         assert activity.probability(np.zeros(512, dtype=np.int16)) < 0.1
+
+
+def tone(seconds: float, rate: int, level: float = 8000) -> np.ndarray:
+    return np.round(level * np.sin(2 * np.pi * 220 * np.arange(int(seconds * rate)) / rate)).astype("<i2")
+
+
+def sound(rate: int) -> np.ndarray:
+    """Half a second of silence, a second of a tone, a second of silence, and the same once more."""
+    once = [np.zeros(rate // 2, "<i2"), tone(1, rate), np.zeros(rate, "<i2")]
+    return np.concatenate(once + once)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
+@pytest.mark.parametrize("chunk_ms", [10, 20, 33, 100, 5000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_each_utterance_has_one_beginning_whatever_the_chunks(rate: int, chunk_ms: int, channels: int):
+    onset, samples, size = SpeechOnset(), sound(rate), rate * chunk_ms // 1000
+    begun = []
+    for start in range(0, len(samples), size):
+        data = np.repeat(samples[start : start + size], channels).tobytes()
+        if onset.feed(data, rate, channels):
+            begun.append(min(start + size, len(samples)) / rate)
+    if chunk_ms == 5000:
+        assert begun == [5.0]
+    else:
+        assert begun == [pytest.approx(0.6, abs=0.15), pytest.approx(3.1, abs=0.15)]
+
+
+def test_silence_and_steady_noise_begin_nothing_for_long():
+    onset, rate = SpeechOnset(), 16000
+    noise = np.random.default_rng(1).normal(0, 100, rate * 20).astype("<i2")
+    begun = [n for n in range(1000) if onset.feed(noise[n * 320 : n * 320 + 320].tobytes(), rate, 1)]
+    assert all(n < 150 for n in begun)  # The first three seconds, until the noise is known.
+    assert not any(onset.feed(bytes(640), rate, 1) for _ in range(500))

@@ -64,6 +64,7 @@ class _Approval:
 
     event: ApprovalQuestionEvent
     state: Literal["new", "queued", "said"] = "new"
+    asked: int = 0
 
 
 class Dialogue:
@@ -80,6 +81,7 @@ class Dialogue:
         self.last_said = ""
         self._open: _Confirmation | _Question | _Approval | None = None
         self._approvals: list[_Approval] = []
+        self._answered: dict[str, _Approval] = {}
         self._misses = 0
         self._last_task = 0
 
@@ -117,13 +119,22 @@ class Dialogue:
         for question in [item for item in self._approvals if item.event.tool_use["toolUseId"] == call_id]:
             self._approvals.remove(question)  # It was answered elsewhere.
             self._open = None if self._open is question else self._open
+        ended = [name for name, item in self._answered.items() if item.event.tool_use["toolUseId"] == call_id]
+        for name in ended:
+            del self._answered[name]
+        answered = self._answered.pop(call_id, None)
         if status == "error" and phrase.plain_text(event.tool_result).startswith(ApprovalQuestionEvent.REFUSED):
             said = [Say("Okay, I will not do it.")]
         elif event.task is not None:
             self._last_task = event.task.number
             said = [Say(phrase.acknowledgement(event.task))]
-        elif call_id.startswith(ANSWER_TOOL) and status == "success":
+        elif call_id.startswith(ANSWER_TOOL):
             said = []
+            if status == "error" and answered is not None:
+                # The agent did not take it for an answer, as where the question had not been heard.
+                answered.state = "new"
+                self._approvals.insert(0, answered)
+                said = [Say("I could not take that as your answer.")]
         else:
             said = [Say(phrase.result_text(event.tool_result))]
         return self._noted(self._with_approval([*said]))
@@ -163,7 +174,7 @@ class Dialogue:
         if question.state == "queued" or (question.state == "said" and kind in ("", "quiet", "repeat")):
             return moves
         question.state = "queued"
-        text = phrase.approval(question.event.question, question.event.tool_use)
+        text = phrase.approval(question.event.question, question.event.tool_use, whole=question.event.whole)
         return [*moves, Say(text, question.event.approval_id)]
 
     def _answer(self, question: _Approval, approved: bool) -> list[Move]:
@@ -171,8 +182,10 @@ class Dialogue:
             return []
         self._approvals.remove(question)
         approval_id = question.event.approval_id
-        arguments = {"approval_id": approval_id, "approved": approved}
-        return [Call(ANSWER_TOOL, arguments, f"{ANSWER_TOOL}-{approval_id}")]
+        call_id = f"{ANSWER_TOOL}-{approval_id}" + (f"-{question.asked}" if question.asked else "")
+        question.asked += 1
+        self._answered[call_id] = question
+        return [Call(ANSWER_TOOL, {"approval_id": approval_id, "approved": approved}, call_id)]
 
     def _noted(self, moves: list[Move]) -> list[Move]:
         for move in moves:

@@ -58,6 +58,7 @@ _CHUNK_BYTES = _RATE * 40 // 1000 * 2
 _MOST_WAITING = 250
 _MOST_INPUT = 150
 _NOISE_S = 0.5
+_HEARD_LESS = 3 * _RATE // 10  # samples at the end of a question that need not be heard before it is answered
 _STALLED_S = 2.0  # of no sound at all, within an utterance: the microphone is gone
 _NOT_UNDERSTOOD = "(not understood)"
 
@@ -183,6 +184,8 @@ class LocalModel:
                 link.think(lambda: link.approve(content))
             case LateResultEvent():
                 link.think(lambda: link.late(content))
+            case BidiTextInputEvent() if content.origin != "user":
+                link.think(lambda: link.announce(AnnouncementEvent(content.text, ())))
             case BidiTextInputEvent():
                 if content.role == "user":
                     link.think(lambda: link.read(content.text))
@@ -307,7 +310,9 @@ class _Link:
 
     def truncate(self, response_id: str, samples: int) -> None:
         asking = self._asking
-        if asking is not None and asking.response_id == response_id and 2 * samples < asking.samples:
+        if asking is None or asking.response_id != response_id:
+            return
+        if samples < max(asking.samples - _HEARD_LESS, asking.samples / 2):
             self._dialogue.asked(asking.approval, heard=False)
 
     def cancel(self, response_id: str) -> None:

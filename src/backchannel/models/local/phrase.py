@@ -88,8 +88,13 @@ def _ending(task: TaskFinished, most: int) -> str:
     return f"{name} was cancelled."
 
 
-def approval(question: str, tool_use: ToolUse) -> str:
+def approval(question: str, tool_use: ToolUse, *, whole: bool = True) -> str:
     """Ask whether a call may run. Neither yes nor no is said here: the microphone may hear it."""
+    if not whole:
+        name = " ".join((readings(tool_use["name"], 1) or ((tool_use["name"],),))[0])
+        return (
+            f"I need your approval to run {name}. It is too long to be said: please look at the page, and answer there."
+        )
     if question.startswith(f"Run {tool_use['name']}(") and isinstance(tool_use["input"], Mapping):
         name = " ".join((readings(tool_use["name"], 1) or ((tool_use["name"],),))[0])
         question = f"Run {', '.join([name, *([_data(tool_use['input'])] if tool_use['input'] else [])])}?"

@@ -281,10 +281,27 @@ def test_a_refused_call_is_told_in_few_words(dialogue: Dialogue):
     assert said(dialogue.result(refusal)) == "Okay, I will not do it."
 
 
-def test_an_answer_that_came_too_late_is_said(dialogue: Dialogue):
+def test_an_answer_that_is_not_taken_is_asked_for_again(dialogue: Dialogue):
     asked(dialogue, question()).hear(sure("yes"))
-    assert "answered already" in said(
-        dialogue.result(returned("answer_approval-a1", "It was answered already.", "error"))
+    moves = dialogue.result(returned("answer_approval-a1", "The question was not heard.", "error"))
+    assert moves == [Say("I could not take that as your answer."), Say("I need your approval. Delete a.txt?", "a1")]
+    dialogue.asked("a1")
+    (again,) = dialogue.hear(sure("yes"))
+    assert isinstance(again, Call)
+    assert again.input == {"approval_id": "a1", "approved": True}
+    assert again.call_id != "answer_approval-a1"
+
+
+def test_an_answer_that_came_too_late_is_not_asked_for_again(dialogue: Dialogue):
+    asked(dialogue, question()).hear(sure("yes"))
+    dialogue.result(returned("call-a1", "a.txt is gone"))
+    assert dialogue.result(returned("answer_approval-a1", "It was answered already.", "error")) == []
+
+
+def test_a_question_that_is_too_long_to_be_said_points_to_the_page(dialogue: Dialogue):
+    event = ApprovalQuestionEvent("Ask.", "a1", "Run delete(…)?", question().tool_use, whole=False)
+    assert said(dialogue.approve(event)) == (
+        "I need your approval to run delete. It is too long to be said: please look at the page, and answer there."
     )
 
 
