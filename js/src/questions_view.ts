@@ -51,7 +51,7 @@ export function questionsView(answer: (id: string, approved: boolean) => boolean
     const buttons = [button("Allow", true), button("Don't allow", false)];
     const text = element("div", "bc-question-text", {}, question.text);
     const view: Shown = {
-      root: element("div", "bc-question", {}, text, element("div", "bc-actions", {}, ...buttons)),
+      root: element("div", "bc-question", {}, text, ...details(question), element("div", "bc-actions", {}, ...buttons)),
       text,
       buttons,
       settled: false,
@@ -88,4 +88,15 @@ export function questionsView(answer: (id: string, approved: boolean) => boolean
     }
   };
   return { root, draw };
+}
+
+/** All arguments of the call, to be opened; they are open where the question does not show all of them. */
+function details(question: Question): HTMLElement[] {
+  if (!question.arguments.length) return [];
+  const rows = question.arguments.flatMap(([name, value]) => [
+    element("dt", "bc-argument", {}, name),
+    element("dd", "bc-value", {}, value),
+  ]);
+  const summary = element("summary", "", {}, "All arguments");
+  return [element("details", "bc-arguments", { open: !question.whole }, summary, element("dl", "", {}, ...rows))];
 }

@@ -26,11 +26,13 @@ export interface Caption {
   heard: boolean;
 }
 
-/** A call that waits for a yes or no. */
+/** A call that waits for a yes or no. `arguments` are names and values; `whole` if the text shows all of them. */
 export interface Question {
   id: string;
   text: string;
   tool: string;
+  arguments: readonly (readonly [string, string])[];
+  whole: boolean;
 }
 
 /**
@@ -169,7 +171,16 @@ export function parseCaption(value: unknown): Caption | null {
 
 export function parseQuestion(value: unknown): Question | null {
   if (!isObject(value) || !isText(value.id) || !isText(value.text)) return null;
-  return { id: value.id, text: value.text, tool: textOf(value.tool) };
+  const given = Array.isArray(value.arguments) ? value.arguments : [];
+  return {
+    id: value.id,
+    text: value.text,
+    tool: textOf(value.tool),
+    arguments: given.flatMap((item) =>
+      Array.isArray(item) && item.length === 2 && item.every(isText) ? [item] : [],
+    ) as [string, string][],
+    whole: value.whole !== false,
+  };
 }
 
 /** The rows among `values`; what is not a row is left out, a field that is not what it should be counts as unknown. */

@@ -43,7 +43,9 @@ test("with any loss, repetition and order of messages the page ends where the ke
   const op = fc.oneof(
     fc.record({ op: fc.constant("flush" as const), gen: fc.nat(20) }),
     fc.record({ op: fc.constant("owner" as const), client: fc.constantFrom("", "a", "b") }),
-    fc.constantFrom("q1", "q2").map((id) => ({ op: "question" as const, id, text: "?", tool: "t" })),
+    fc
+      .constantFrom("q1", "q2")
+      .map((id) => ({ op: "question" as const, id, text: "?", tool: "t", arguments: [], whole: true })),
     fc.record({ op: fc.constant("answered" as const), id: fc.constantFrom("q1", "q2") }),
     fc.tuple(fc.constantFrom("u1", "u2", "a1"), fc.string()).map(([id, text]) => caption(id, text)),
     fc.constant(null),
@@ -93,7 +95,14 @@ test("information is merged, notices are replaced", () => {
 });
 
 test("questions are listed as they were asked, each once, and go when they are answered", () => {
-  const ask = (id: string, text = id): Op => ({ op: "question", id, text, tool: "delete" });
+  const ask = (id: string, text = id): Op => ({
+    op: "question",
+    id,
+    text,
+    tool: "delete",
+    arguments: [],
+    whole: true,
+  });
   const saved = { questions: [{ id: "q0", text: "Delete q0?", tool: "delete" }, { id: 3 }, null] };
   const { next } = applyOps(fromSnapshot(saved, 0), 1, [
     ask("q1"),

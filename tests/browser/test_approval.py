@@ -44,7 +44,10 @@ def test_a_call_waits_over_a_reload_until_it_is_allowed_and_never_runs_when_it_i
     assert "Delete the &lt;b&gt;draft&lt;/b&gt;?" in str(notebook.save())
     notebook.reload()
     voice = Voice(notebook)
-    notebook.page.locator(QUESTION.format("draft")).get_by_text("Allow", exact=True).click()
+    question = notebook.page.locator(QUESTION.format("draft"))
+    question.get_by_text("All arguments").press("Enter")
+    assert question.locator(".bc-arguments[open] .bc-value").inner_text() == "draft"
+    question.get_by_text("Allow", exact=True).click()
     voice.wait_caption("assistant", "The draft is gone.")
     assert voice.wait_caption("note", "allowed") == "Allowed on the page: Delete the <b>draft</b>?"
 

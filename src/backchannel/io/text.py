@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import AgentStateError, MissingExtraError
 from ..events import BidiOutputEvent, BidiTextInputEvent
+from ..tools.text import text_of
 from .ending import Ending
 from .terminal import TerminalLines
 
@@ -183,6 +184,9 @@ class TextOutput:
                 self._tool_result(event["tool_result"])
             case "approval_request":
                 self._screen.line(f"Approval needed: {event['question']}")
+                if not getattr(event, "whole", True):
+                    for name, value in dict(event["tool_use"]["input"]).items():
+                        self._screen.line(f"  {name}: {text_of(value, 20_000)}")
             case "approval_answer":
                 word = "Approved" if event["approved"] else "Not approved"
                 self._screen.line(f"{word} ({event['by']})" + (f": {event['reason']}" if event.get("reason") else ""))

@@ -183,7 +183,9 @@ class Ops:
     {"op": "owner", "client": str}                       who hears and speaks; "" for nobody
     {"op": "info", ...}                                  some fields of the snapshot's ``info``
     {"op": "notices", "notices": [str]}                  what is off, in sentences; replaces the list
-    {"op": "question", "id": str, "text": str, "tool": str}  a call waits for a yes or no; answered by Answer
+    {"op": "question", "id": str, "text": str, "tool": str, "arguments": [[str, str]], "whole": bool}
+                                                         a call waits for a yes or no; answered by Answer. The arguments
+                                                         are names and values; ``whole`` if the text shows all of them
     {"op": "answered", "id": str}                        it waits no longer
     """
 

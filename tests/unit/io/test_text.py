@@ -214,3 +214,11 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
     with pytest.raises(MissingExtraError, match=r"backchannel\[text\]"):
         BidiTextIO()
+
+
+async def test_a_question_that_does_not_show_all_is_followed_by_all_arguments(monkeypatch: pytest.MonkeyPatch):
+    command = "echo " + "a" * 5000 + "; rm -rf /data"
+    use = {"toolUseId": "c", "name": "shell", "input": {"command": command, "force": True}}
+    asked = ApprovalRequestEvent("a", "Run “echo …”?", use, whole=False)  # type: ignore[arg-type]
+    text = await printed([asked], monkeypatch)
+    assert text == f"Approval needed: Run “echo …”?\n  command: {command}\n  force: True\n"

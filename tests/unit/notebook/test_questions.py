@@ -10,15 +10,29 @@ from backchannel.notebook.questions import MAX_CHARS, Questions
 from backchannel.notebook.voice_snapshot import apply, new_snapshot
 
 
-def request(name: str, text: str = "Delete?") -> ApprovalRequestEvent:
-    use: ToolUse = {"toolUseId": "c1", "name": "delete", "input": {}}
-    return ApprovalRequestEvent(name, text, use)
+def request(name: str, text: str = "Delete?", whole: bool = True, **arguments: object) -> ApprovalRequestEvent:
+    use: ToolUse = {"toolUseId": "c1", "name": "delete", "input": arguments}
+    return ApprovalRequestEvent(name, text, use, whole)
 
 
 def test_a_long_question_is_bounded() -> None:
     (op,) = Questions(Captions()).asked(request("q", "é" * 100_000))
     assert len(op["text"]) == MAX_CHARS
     assert op["text"].endswith("…")
+
+
+def test_all_arguments_are_shown_below_a_question() -> None:
+    command = "echo " + "a" * 5000 + "\n; rm -rf /data"
+    (op,) = Questions(Captions()).asked(request("q", whole=False, command=command, force=True, path=None, at=[1, 2]))
+    assert op["arguments"] == [["command", command], ["force", "True"], ["path", "none"], ["at", "[1, 2]"]]
+    assert op["whole"] is False
+
+
+def test_very_many_and_very_long_arguments_are_bounded() -> None:
+    given = {f"name{n}" * 100: "x" * 10_000 for n in range(1000)}
+    (op,) = Questions(Captions()).asked(request("q", **given))
+    assert sum(len(name) + len(value) for name, value in op["arguments"]) < 60_000
+    assert op["arguments"][-1] == ["...", "900 more"]
 
 
 def test_an_answer_to_no_question_is_nothing() -> None:

@@ -26,7 +26,8 @@ def test_every_operation_of_the_golden_messages_is_understood() -> None:
     assert shown["info"] == {"place": "here", "model": "local"}
     assert [item["id"] for item in shown["captions"]] == ["a1"]
     assert shown["notices"] == ["The microphone is in use in another tab."]
-    assert shown["questions"] == [{"id": "77aa01ff", "text": "Delete b.txt?", "tool": "delete"}]
+    (question,) = shown["questions"]
+    assert (question["id"], question["text"], question["tool"]) == ("77aa01ff", "Delete b.txt?", "delete")
 
 
 def test_the_snapshot_has_the_fields_of_the_golden_welcome() -> None:
