@@ -68,7 +68,14 @@ def _arguments(given: Any) -> list[list[str]]:
     for name, value in list(named.items())[:_ARGUMENTS]:
         text = "none" if value is None else text_of(value, max(room, 100))
         room -= len(text)
-        shown.append([cut(str(name), _NAME_CHARS), text])
+        shown.append([_seen(cut(str(name), _NAME_CHARS)), _seen(text)])
     if len(named) > _ARGUMENTS:
         shown.append(["...", f"{len(named) - _ARGUMENTS:,} more"])
     return shown
+
+
+def _seen(text: str) -> str:
+    """Return a text with escapes for characters that are not seen, or turn around what is shown."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{ord(char):04x}" for char in text)

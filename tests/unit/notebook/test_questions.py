@@ -28,6 +28,11 @@ def test_all_arguments_are_shown_below_a_question() -> None:
     assert op["whole"] is False
 
 
+def test_what_is_not_seen_in_an_argument_is_escaped() -> None:
+    (op,) = Questions(Captions()).asked(request("q", command="a\tb\nc\u202ed\x00"))
+    assert op["arguments"] == [["command", "a\tb\nc\\u202ed\\u0000"]]
+
+
 def test_very_many_and_very_long_arguments_are_bounded() -> None:
     given = {f"name{n}" * 100: "x" * 10_000 for n in range(1000)}
     (op,) = Questions(Captions()).asked(request("q", **given))
