@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import TaskCancelledError, TaskRefusedError
+from ..tools.blocking import warn_of, watched, watched_values
 from .admission import Ticket
 from .capture import inside, outside
 from .progress import Progress, yielded
@@ -141,9 +142,9 @@ class TaskJob:
             value: Any = self.function(**self.arguments)
             if inspect.isasyncgen(value):
                 return await self._drive_async(cast("AsyncGenerator[Any, None]", value))
-            value = await value
+            value = await watched(value, self._blocked)
             while inspect.iscoroutine(value):
-                value = await value
+                value = await watched(value, self._blocked)
             return value
 
     def returned(self, value: Any) -> None:
@@ -167,11 +168,16 @@ class TaskJob:
     async def _drive_async(self, values: AsyncGenerator[Any, None]) -> Any:
         last = None
         try:
-            async for item in values:
+            async for item in watched_values(values, self._blocked):
                 last = self._keep(item, last)
         finally:
             await values.aclose()
         return last
+
+    def _blocked(self, held_s: float) -> None:
+        with outside():
+            said = warn_of(self.task.tool_name, held_s)
+        self.task.log(said)
 
     def _keep(self, item: Any, last: Any) -> Any:
         """Take what a generator yielded; returns what would be its result if that was all."""

@@ -15,6 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from ..errors import ToolDefinitionError
 from ..events import ToolResultEvent, ToolStreamEvent
 from ..messages import ToolResult, ToolSpec, ToolUse
+from .blocking import warn_of, watched, watched_values
 from .confirmation import check_confirm
 from .schema import FunctionSchema
 from .text import error_text, text_of
@@ -188,15 +189,17 @@ class FunctionTool(AgentTool, Generic[P, R]):
             run = self._bound(arguments, tool_use, invocation_state)
             if inspect.isasyncgenfunction(self.fn) or inspect.isgeneratorfunction(self.fn):
                 value: Any = None
-                values = run() if inspect.isasyncgenfunction(self.fn) else _in_thread(run())
+                values = (
+                    watched_values(run(), self._blocked) if inspect.isasyncgenfunction(self.fn) else _in_thread(run())
+                )
                 async for value in values:
                     yield ToolStreamEvent(tool_use, value)
             elif inspect.iscoroutinefunction(self.fn):
-                value = await run()
+                value = await watched(run(), self._blocked)
             else:
                 value = await run_in_thread(run)
                 if inspect.isawaitable(value):
-                    value = await value
+                    value = await watched(value, self._blocked)
         except asyncio.CancelledError as error:
             if is_being_cancelled():
                 raise
@@ -207,6 +210,9 @@ class FunctionTool(AgentTool, Generic[P, R]):
             yield error_event(call_id, error)
         else:
             yield ToolResultEvent(result_of(call_id, value))
+
+    def _blocked(self, held_s: float) -> None:
+        warn_of(self.tool_name, held_s)
 
     def _bound(self, arguments: dict[str, Any], tool_use: ToolUse, state: dict[str, Any]) -> Callable[[], Any]:
         return functools.partial(self.schema.call, self.fn, arguments, **surroundings(self._context, tool_use, state))
