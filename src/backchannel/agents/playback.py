@@ -7,14 +7,24 @@ from dataclasses import dataclass, field
 
 __all__ = ["Playback", "Response", "sentences"]
 
-_SENTENCE = re.compile(r"\S.*?(?:[.!?…。！？]+[\"')\]]*(?=\s|$)|$)", re.DOTALL)
+_WORD = re.compile(r"\S+")
+_ENDS = frozenset(".!?…。！？")
 _SECONDS_PER_CHARACTER = 1 / 15
 """Of spoken English, to guess the length of audio that is still to come."""
 
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text, without the white space between them."""
-    return [match.group().strip() for match in _SENTENCE.finditer(text) if match.group().strip()]
+    found: list[str] = []
+    start: int | None = None
+    for word in _WORD.finditer(text):
+        said = word.group().rstrip("\"')]")
+        alone = start is None and len(said) == 1
+        start = word.start() if start is None else start
+        if said[-1:] in _ENDS and not alone:
+            found.append(text[start : word.end()])
+            start = None
+    return found if start is None else [*found, text[start:].rstrip()]
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ _LINE = re.compile(
     r"\[Background task (?P<id>[0-9a-f]{8}), (?P<tool>[^\s(]+)\(.*?\), (?P<ending>is done|has no result) "
     r"after (?P<elapsed>\d+\.\d) s: (?P<outcome>.*)\]"
 )
+_LONGEST_LINE = 2000
 _FAULT = re.compile(r"(\w+): ")
 _ENDINGS: dict[str, TaskStatus] = {
     "TaskCancelledError": "cancelled",
@@ -88,7 +89,7 @@ def _told(text: str, part: re.Match[str], end: int) -> Told:
 
 
 def _lines(text: str) -> list[Told]:
-    found = [_LINE.fullmatch(line) for line in text.split("\n")]
+    found = [_LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None for line in text.split("\n")]
     told: list[Told] = []
     for line in found:
         if line is None:

@@ -77,7 +77,7 @@ def plain_id(call_id: str, limit: int = 64) -> str:
     """Return a call's id as providers take it: of letters, digits, "_" and "-", and not longer than ``limit``."""
     if len(call_id) <= limit and _PLAIN.fullmatch(call_id):
         return call_id
-    return f"call_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
+    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 
 
 def plain_name(name: str) -> str:

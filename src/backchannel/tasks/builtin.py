@@ -184,7 +184,7 @@ def _found(tasks: Sequence[Task], which: int | str) -> list[Task]:
     if by_id:
         return by_id
     number = re.sub(r"^(task|number|no\.?|#|\s)+", "", said)
-    wanted = int(number) if number.isdecimal() else _NUMBER_WORDS.get(number)
+    wanted = int(number) if number.isdecimal() and len(number) < 10 else _NUMBER_WORDS.get(number)
     if wanted is not None:
         return [task for task in tasks if task.number == wanted]
     named = [task for task in tasks if said and said in task.label.casefold()]

@@ -45,7 +45,7 @@ Read: TypeAlias = Callable[[Any, str, list[str], bool], Any]
 """
 
 _INTEGER = re.compile(r"[+-]?\d+(\.0+)?\Z")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _GOOGLE_PARAMETER = re.compile(
     r"^(?P<names>\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?:\((?P<type>[^)]*)\))?\s*:\s*(?P<text>.*)$"
 )
 _NUMPY_PARAMETER = re.compile(r"^(?P<names>\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$")
-_SPHINX_PARAMETER = re.compile(r"^:(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?(?P<name>\w+)\s*:\s*(?P<text>.*)$")
+_SPHINX_PARAMETER = re.compile(r"^:(?:param|parameter|arg|argument)\s(?:[^:]*\s)?(?P<name>\w+)\s*:\s*(?P<text>.*)$")
 _SPHINX_OTHER = re.compile(r"^:(?:type|rtype|returns?|raises?|yields?|var|ivar)\b")
 
 _Reader: TypeAlias = Callable[[list[str]], dict[str, str]]

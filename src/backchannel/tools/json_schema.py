@@ -6,7 +6,7 @@ Known are the words of draft 2020-12 that describe a call's arguments; unknown w
 from __future__ import annotations
 
 import graphlib
-import re
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -15,6 +15,11 @@ from . import conversion
 from .conversion import UNFIT, Conversion, Read
 
 __all__ = ["conversion_from"]
+
+_log = logging.getLogger(__name__)
+
+PATTERN_S = 0.05
+"""How long a pattern is tried on a value, seconds."""
 
 _SCALARS = {
     "string": conversion.string,
@@ -30,9 +35,42 @@ _LIMITS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
     ("exclusiveMaximum", "less than {}", lambda value, limit: bool(value < limit)),
     ("minLength", "{} or more characters", lambda value, limit: len(value) >= limit),
     ("maxLength", "at most {} characters", lambda value, limit: len(value) <= limit),
-    ("pattern", "text that matches {}", lambda value, limit: re.search(limit, value) is not None),
+    ("pattern", "text that matches {}", lambda value, limit: bool(limit.fits(value))),
 )
 _TEXT_LIMITS = frozenset({"minLength", "maxLength", "pattern"})
+
+
+class _Pattern:
+    """A pattern that somebody else wrote: it is tried for a short time only, and left to its tool if that is over.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+
+    def __init__(self, text: str) -> None:
+        import regex  # Unlike re it has a time limit.
+
+        self._text = text
+        self._costly = False
+        try:
+            self._compiled = regex.compile(text)
+        except (regex.error, RecursionError) as error:
+            raise ValueError(f"the pattern {text!r:.100} cannot be read: {error}") from None
+
+    def __str__(self) -> str:
+        return self._text
+
+    def fits(self, value: str) -> bool:
+        if self._costly:
+            return True
+        try:
+            return self._compiled.search(value, timeout=PATTERN_S) is not None
+        except TimeoutError:
+            self._costly = True
+            _log.warning(
+                "the pattern %.100r takes too long to be checked; from now on it is left to its tool", self._text
+            )
+            return True
 
 
 def conversion_from(schema: Mapping[str, Any], *, foreign: bool = False) -> Conversion:
@@ -96,8 +134,10 @@ class _Reader:
 
     def _limit(self, schema: Mapping[str, Any], word: str) -> Any:
         try:
-            return re.compile(schema[word]).pattern if word == "pattern" else _number(schema, word)
-        except (re.error, TypeError):
+            if word != "pattern":
+                return _number(schema, word)
+            return _Pattern(schema[word])
+        except (ValueError, TypeError):
             if self._foreign:
                 return None
             raise

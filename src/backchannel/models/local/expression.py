@@ -80,6 +80,9 @@ class Free:
 Expression: TypeAlias = Word | Seq | Alt | Opt | Tag | Number | Free
 Capture: TypeAlias = tuple[tuple[str, Any], ...]
 
+_NUMBER_WORDS = 60
+_FREE_WORDS = 60
+"""Words of free text that has something after it; at the end of a command it may be of any length."""
 _LEXEME = re.compile(r"<[\w.]+>|[\w']+|[()\[\]|]")
 
 
@@ -165,13 +168,15 @@ def _walk(
         case Seq(items):
             yield from _walk_all(items, said, written, at)
         case Number(name):
-            found = read_number(said[at:])
+            found = read_number(said[at : at + _NUMBER_WORDS])
             for size in range(found[1] if found else 0, 0, -1):  # of "twenty five" also the twenty alone
                 part = read_number(said[at : at + size])
                 if part is not None and part[1] == size:
                     yield at + size, ((name, part[0]),)
         case Free(name):
-            for end in range(len(said), at, -1):
+            if at < len(said):
+                yield len(said), ((name, written(at, len(said))),)
+            for end in range(min(len(said) - 1, at + _FREE_WORDS), at, -1):
                 yield end, ((name, written(at, end)),)
 
 

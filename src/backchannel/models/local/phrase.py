@@ -30,13 +30,15 @@ _LONGEST_SENTENCE = 220
 _LONGEST_LABEL = 60
 _EXAMPLES = 3
 _MOST_TOLD = 8
+_LOOKED_AT = 8000
+"""Characters at the beginning of a text that are made fit to be said."""
 
 _CODE = re.compile(r"```.*?(?:```|$)", re.S)
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
 _URL = re.compile(r"\b(?:https?|ftp|s3|file)://\S+|\bwww\.\S+")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|[-*+•]\s+|>\s+|\d+[.)]\s+)")
-_EMPHASIS = re.compile(r"(\*\*|__|\*|`|~~)(?=\S)(.+?)(?<=\S)\1")
+_EMPHASIS = re.compile(r"(\*\*|__|\*|`|~~)(?=\S)(.{1,200}?)(?<=\S)\1")
 _RULE = re.compile(r"^[\s|:=_*-]+$")
 _FRACTION = re.compile(r"(?<![\w.])(-?\d+\.\d{3,})(?!\w|\.\d)")
 _UNITS = (
@@ -44,7 +46,8 @@ _UNITS = (
     (re.compile(r"(?<=\d)\s?s\b"), " seconds"),
     (re.compile(r"(?<=\d)\s?ms\b"), " milliseconds"),
 )
-_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z0-9])")
+_END = re.compile(r"(?<=[.!?])[\"')]{0,9}\s++(?=[\"'(]{0,9}[A-Z0-9])")
+_LOOKED_BACK = 12
 _ABBREVIATION = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|St|vs|etc|approx|No|Fig|e\.g|i\.e)|\b[A-Z])\.$")
 
 
@@ -164,6 +167,7 @@ def speakable(text: str, limit: int = 360, sentence_limit: int | None = None, re
 
     What is left out is replaced by ``rest``.
     """
+    looked_at, text = len(text) <= _LOOKED_AT, text[:_LOOKED_AT]
     text = _CODE.sub(" There is some code. ", text)
     text = _TAG.sub(" ", _URL.sub("a link", _LINK.sub(r"\1", text)))
     lines = []
@@ -193,7 +197,7 @@ def speakable(text: str, limit: int = 360, sentence_limit: int | None = None, re
     if not kept and found:
         cut = found[0][:limit].rsplit(" ", 1)[0].rstrip(".,;:")
         kept.append(cut + ("." if rest else ""))
-    complete = len(kept) == len(found) and sum(map(len, kept)) >= sum(map(len, found))
+    complete = looked_at and len(kept) == len(found) and sum(map(len, kept)) >= sum(map(len, found))
     if not complete and rest:
         kept.append(rest)
     return " ".join(kept)
@@ -204,7 +208,7 @@ def sentences(text: str) -> list[str]:
     found: list[str] = []
     start = 0
     for gap in _END.finditer(text):
-        if _ABBREVIATION.search(text[start : gap.start()].rstrip("\"')")):
+        if _ABBREVIATION.search(text[max(start, gap.start() - _LOOKED_BACK) : gap.start()].rstrip("\"')")):
             continue
         found.append(text[start : gap.end()].strip())
         start = gap.end()

@@ -23,6 +23,9 @@ _SYMBOLS = {"%": "percent", "&": "and", "+": "plus", "@": "at", "#": "number", "
 _PIECE = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[A-Z]+(?![a-z])|[A-Z]?[a-z]+(?:'[a-z]+)?|[%&+@#=°]")
 _TOKEN = re.compile(r"[A-Za-z0-9][\w'’.,-]*|[%&+]")
 _LARGEST = 10**12
+_LONGEST_NAME = 500
+_LONGEST_NUMBER = 300  # characters; longer ones are no float
+_DECIMALS = 30
 
 
 def number_words(value: float) -> str:
@@ -61,9 +64,11 @@ def _number_readings(text: str) -> list[str]:
     if "." in text:
         whole, fraction = text.split(".", 1)
         digits = " ".join(_ONES[int(digit)] for digit in fraction)
-        return [f"{number_words(int(whole))} point {digits}"]
-    value = int(text)
+        return [f"{_number_readings(whole)[-1] if len(whole) > 12 else number_words(int(whole))} point {digits}"]
     digits = " ".join(_ONES[int(digit)] for digit in text)
+    if len(text) > 12:
+        return [digits]
+    value = int(text)
     if text.startswith("0") and len(text) > 1:
         return [digits]
     if 1100 <= value <= 2099 and value % 1000 >= 10:
@@ -84,10 +89,10 @@ def readings(text: str, limit: int = 4) -> tuple[tuple[str, ...], ...]:
     """Say a name or value: the ways to read it, the usual one first, each a tuple of lower-case words.
 
     "train_model" -> train model; "GPT-4" -> gpt four, g p t four; "2024" -> twenty twenty four,
-    two thousand twenty four. Empty where nothing can be said.
+    two thousand twenty four. Empty where nothing can be said; of a very long text the beginning is read.
     """
     ways: list[tuple[str, ...]] = [()]
-    for piece in _PIECE.findall(plain(text.replace("°", " degrees ")).replace("’", "'")):
+    for piece in _PIECE.findall(plain(text[:_LONGEST_NAME].replace("°", " degrees ")).replace("’", "'")):
         if piece[0].isdigit():
             options = [tuple(way.split()) for way in _number_readings(piece)]
         elif piece in _SYMBOLS:
@@ -123,7 +128,7 @@ def read_number(words: Sequence[str]) -> tuple[float, int] | None:
     """
     if not words:
         return None
-    if re.fullmatch(r"\d+(?:,\d{3})*(?:\.\d+)?%?", words[0]):
+    if len(words[0]) <= _LONGEST_NUMBER and re.fullmatch(r"\d+(?:,\d{3})*(?:\.\d+)?%?", words[0]):
         value = float(words[0].replace(",", "").rstrip("%"))
         return (int(value) if value.is_integer() and "." not in words[0] else value), 1
     total, group, taken, scale_left = 0, 0, 0, 10**12
@@ -157,7 +162,7 @@ def read_number(words: Sequence[str]) -> tuple[float, int] | None:
     number: float = total + group
     if words[taken : taken + 1] == ["point"]:
         digits = []
-        for word in words[taken + 1 :]:
+        for word in words[taken + 1 : taken + 1 + _DECIMALS]:
             if _VALUES.get(word, 10) > 9:
                 break
             digits.append(str(_VALUES[word]))
