@@ -6,6 +6,7 @@ which they were added; for the After events in which something ends, in the reve
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -243,6 +244,7 @@ class HookRegistry:
     """Callbacks by event class; subclasses of an event class are classes of their own."""
 
     _callbacks: dict[type[BaseHookEvent], list[Callback]] = field(default_factory=dict)
+    _awaited: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def add_callback(self, event_type: type[Event], callback: Callable[[Event], Awaitable[None] | None]) -> None:
         """Call ``callback`` (plain or async) with each event of exactly this class."""
@@ -292,11 +294,27 @@ class HookRegistry:
             outcome = _call(callback, event)
             if inspect.isawaitable(outcome):
                 try:
-                    await outcome
+                    await self._finish(outcome, f"{_name(callback)} for {type(event).__name__}")
                 except Exception as error:
                     _note(error, callback, event)
                     raise
         return event
+
+    def awaited(self, task: asyncio.Task[Any]) -> str | None:
+        """Return the callback that this asyncio task waits for, and its event, in words; None if it waits for none."""
+        return self._awaited.get(task)
+
+    async def _finish(self, outcome: Awaitable[object], name: str) -> None:
+        task = asyncio.current_task()
+        outer = self._awaited.get(task)
+        self._awaited[task] = name
+        try:
+            await outcome
+        finally:
+            if outer is None:
+                del self._awaited[task]
+            else:
+                self._awaited[task] = outer
 
 
 def _is_async(callback: Callback) -> bool:

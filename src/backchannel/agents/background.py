@@ -107,6 +107,11 @@ class BackgroundTasks:
                 self._untold.pop(task.id, None)
                 task.delivered = True
 
+    def running(self, call_id: str) -> Task | None:
+        """Return the task under way that a call of the agent has started, or None."""
+        tasks = (task for manager in self._watched for task in manager.tasks)
+        return next((task for task in tasks if task.call_id == call_id and self._wants(task) and not task.done()), None)
+
     def _task(self, task_id: str) -> Task | None:
         """Return a task that has ended; its manager may not keep it any more."""
         if task_id in self._untold:

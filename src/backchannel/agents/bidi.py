@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from ..models.realtime import ModelProfile, profile_of
 from ..tools import ToolExecutor
 from .approval import ApprovalCallback
 from .base import AgentBase
+from .ending import left_behind, why_dead
 from .loop import BidiLoop
 from .run import run_conversation
 from .snapshots import load_snapshot, take_snapshot
@@ -28,6 +30,10 @@ from .window import ConversationManager
 __all__ = ["BidiAgent"]
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+BLOCKED_S = 9.5
+"""How long `BidiAgent.stop` waits for the agent's own event loop, seconds."""
 
 
 class BidiAgent(AgentBase):
@@ -133,8 +139,15 @@ class BidiAgent(AgentBase):
         Raises:
             RuntimeError: If the agent is started already, or stopped before it was connected.
         """
+        if self._conversation is not None:
+            _check_alive(self._conversation)
         if self.started:
             raise AgentStateError("the agent is started already; call stop before starting it again")
+        if left := left_behind(self.model):
+            raise AgentStateError(
+                f"the agent cannot start: {', '.join(left)} of the conversation before has not ended yet. Start again "
+                "when it has, or make a new agent with a new model"
+            )
         conversation = BidiLoop(self)
         conversation.conversation.playback.tracked = self._tracked
         starting = asyncio.create_task(conversation.start(invocation_state), name="backchannel-start")
@@ -170,6 +183,7 @@ class BidiAgent(AgentBase):
         if asyncio.get_running_loop() is conversation.loop:
             await conversation.send(event)
         else:
+            _check_alive(conversation)
             await self._on_its_loop(conversation.loop, lambda: conversation.send(event))
 
     def receive(self) -> AsyncGenerator[BidiOutputEvent, None]:
@@ -181,6 +195,7 @@ class BidiAgent(AgentBase):
             RuntimeError: If the agent is not started, has a reader, or is read on another event loop.
         """
         conversation = self._running("receiving")
+        _check_alive(conversation)
         if asyncio.get_running_loop() is not conversation.loop:
             raise AgentStateError("receive() must be read on the event loop that started the agent")
         reader = None if self._reader is None else self._reader()
@@ -193,15 +208,37 @@ class BidiAgent(AgentBase):
         return cast("AsyncGenerator[BidiOutputEvent, None]", events)
 
     async def stop(self) -> None:
-        """End the conversation, wait for what is under way, and close the connection. Safe to call at any time."""
+        """End the conversation, wait for what is under way, and close the connection. Safe to call at any time.
+
+        Returns within ten seconds: a model, tool or hook that does not end is left behind, and named in the log.
+
+        Raises:
+            RuntimeError: If the agent was started on another event loop, which is blocked.
+        """
         starting = self._starting
         if starting is not None and starting is not asyncio.current_task():
-            await self._on_its_loop(starting.get_loop(), lambda: _cancelled(starting))
+            if why_dead(starting.get_loop()) is None:
+                await self._on_its_loop(starting.get_loop(), lambda: _cancelled(starting))
+            else:
+                self._starting = None
         conversation = self._conversation
         if conversation is None:
             return
+        limit = asyncio.timeout(None if conversation.loop is asyncio.get_running_loop() else BLOCKED_S)
         try:
-            await self._on_its_loop(conversation.loop, conversation.stop)
+            if (why := conversation.why_dead()) is None:
+                async with limit:
+                    await self._on_its_loop(conversation.loop, conversation.stop)
+            else:
+                logger.warning("the agent is stopped without its event loop: %s", why)
+                await conversation.abandon()
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise AgentStateError(
+                f"the agent was not stopped: the event loop that started it has not answered for {BLOCKED_S:g} s. Find "
+                "what blocks it, and call stop again"
+            ) from error
         finally:
             if self._conversation is conversation and conversation.stopped:
                 self._conversation = None
@@ -310,5 +347,11 @@ class BidiAgent(AgentBase):
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
+    if not task.cancelling():
+        task.cancel()
     await asyncio.wait({task})
+
+
+def _check_alive(conversation: BidiLoop) -> None:
+    if (why := conversation.why_dead()) is not None:
+        raise AgentStateError(f"the agent cannot be used: {why}. Call stop, then start it where it is to be used")

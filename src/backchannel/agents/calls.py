@@ -11,15 +11,17 @@ from ..errors import ToolArgumentsError
 from ..events import ApprovalQuestionEvent, ToolCancelEvent, ToolResultEvent, ToolStreamEvent, TypedEvent
 from ..hooks import BidiAfterToolCallEvent, BidiBeforeToolCallEvent
 from ..messages import AgentTool, ToolResult, ToolUse
+from ..tasks import Task
 from ..tools import run_tool
 from ..tools.confirmation import question_for
+from ..tools.text import error_text
 from .approval import ANSWER_TOOL
 from .slot import Slot
 
 if TYPE_CHECKING:
     from .bidi import BidiAgent
 
-__all__ = ["MOST_RETRIES", "run_with_hooks"]
+__all__ = ["MOST_RETRIES", "failed_call", "run_with_hooks"]
 
 MOST_RETRIES = 10
 """How often hooks may have one call run again."""
@@ -44,6 +46,16 @@ async def run_with_hooks(
     slot = contextlib.nullcontext() if by_hand or tool_use["name"] == ANSWER_TOOL else Slot(agent.tool_executor)
     async with slot:
         return await _Call(agent, tool_use, invocation_state, emit, by_hand).run()
+
+
+def failed_call(tool_use: ToolUse, error: Exception, task: Task | None) -> ToolResultEvent:
+    """Return the answer to a call of which `run_with_hooks` raised ``error``, and whose ``task`` may run on."""
+    name, said = tool_use["name"], error_text(error, 500)
+    text = f"Error: the call of {name} was not completed, for a hook failed: {type(error).__name__}: {said}"
+    if task is not None:
+        text += f"\nTask {task.number} (id {task.id}) runs in the background all the same; its result comes later."
+    result: ToolResult = {"toolUseId": tool_use["toolUseId"], "status": "error", "content": [{"text": text}]}
+    return ToolResultEvent(result, error, None if task is None else task.started_fact())
 
 
 class _Call:

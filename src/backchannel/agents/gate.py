@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 from ..errors import BackchannelError, BidiModelTimeoutError
 from ..events import BidiAudioInputEvent, BidiInputEvent
@@ -52,6 +53,7 @@ class SendGate:
         self._open = asyncio.Event()
         self._copying = False
         self._closings = 0
+        self._sending: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
 
     @property
@@ -69,7 +71,7 @@ class SendGate:
         while self._error is None and self._open.is_set():
             closings = self._closings
             try:
-                await self._deliver(event, again)
+                await self._send(event, again)
             except BidiModelTimeoutError as error:
                 again = True
                 if closings == self._closings:
@@ -151,6 +153,22 @@ class SendGate:
                 item.sent.set_exception(self._error)
         self._held.clear()
         self._open.set()
+        for sending in self._sending:
+            sending.cancel()
+
+    async def _send(self, event: BidiInputEvent, again: bool) -> None:
+        """Give an event to the model, and raise what the gate fails with meanwhile."""
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._sending.add(task)
+        try:
+            await self._deliver(event, again)
+        except asyncio.CancelledError:
+            # As in `asyncio.timeout`: ours is taken back, and anybody else's goes through.
+            if self._error is not None and task.uncancel() == 0:
+                raise self._error from None
+            raise
+        finally:
+            self._sending.discard(task)
 
     async def _wait(self, event: BidiInputEvent, *, again: bool) -> None:
         if self._error is not None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, Protocol
 
-from ..errors import BidiModelTimeoutError
-from ..events import TypedEvent, output_event
+from ..errors import BidiModelTimeoutError, InvalidInputError, ModelError
+from ..events import BidiErrorEvent, TypedEvent, output_event
 from ..messages import Messages, ToolSpec
 from ..models import BidiModel
 from ..models.realtime import RenewsConnection
+from .ending import CANCEL_S, begun, cancelled, completed, in_time
 from .gate import SendGate
 from .renewal import RETRY_DELAYS_S
 
@@ -21,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 WORD_S = 0.25
 """How long after a failed send the word may come that the connection has ended, seconds."""
+MOST_REFUSED = 100
+"""How many events of a model that cannot be used are reported, in one conversation."""
 STOP_S = 5.0
 """How long a model may take to close a connection that is being replaced, seconds."""
 
@@ -31,8 +35,8 @@ class LinkOwner(Protocol):
     def context(self) -> tuple[str | None, list[ToolSpec], Messages]:
         """The system prompt, the tools and the history for a new connection."""
 
-    def take_event(self, event: TypedEvent) -> bool:
-        """The model sent this. True if many events wait to be read."""
+    def take_event(self, event: TypedEvent) -> None:
+        """The model sent this."""
 
     def lost(self) -> None:
         """Nothing more comes from this connection."""
@@ -56,6 +60,7 @@ class Link:
     Attributes:
         generation: Counts the connections, from 1.
         gate: What is sent to the model goes through it.
+        name: What the model is called in messages.
     """
 
     def __init__(
@@ -63,16 +68,24 @@ class Link:
     ) -> None:
         self.generation = 0
         self.gate = SendGate(deliver, self.restart, self.gave_way)
+        self.name = type(model).__name__
         self._model = model
         self._owner = owner
         self._overlaps = overlaps and isinstance(model, RenewsConnection)
         self._wanted: asyncio.Future[BidiModelTimeoutError] = asyncio.get_running_loop().create_future()
         self._reading: asyncio.Task[None] | None = None
+        self._refused = 0
+
+    @property
+    def reading(self) -> asyncio.Task[None] | None:
+        """The task that reads from the model, if there has been one."""
+        return self._reading
 
     async def open(self) -> None:
         """Make the first connection."""
         system_prompt, tools, messages = self._owner.context()
-        await self._model.start(system_prompt=system_prompt, tools=tools, messages=messages)
+        start = self._model.start(system_prompt=system_prompt, tools=tools, messages=messages)
+        await completed(start, f"{self.name}.start", self._model)
         self.generation = 1
         self._owner.connected()
         await self.gate.open()
@@ -116,29 +129,51 @@ class Link:
                         if not await self._renew(reason):
                             continue
                     else:
-                        await _ended(reading)
+                        await self._end(reading)
                         await self._replace(reason)
-                await _ended(reading)
+                await self._end(reading)
                 reading = self._read()
         finally:
-            await _ended(reading)
+            await self._end(reading)
 
     def _read(self) -> asyncio.Task[None]:
         self._reading = asyncio.create_task(self._receive(self.generation), name="backchannel-model")
         return self._reading
 
     async def _receive(self, generation: int) -> None:
-        busy = 0
-        async for event in self._model.receive():
+        events = self._model.receive()
+        if not isinstance(events, AsyncIterable):
+            if inspect.iscoroutine(events):
+                events.close()
+            raise TypeError(
+                f"{self.name}.receive returned {type(events).__name__}, which cannot be iterated with 'async for'; "
+                "write it as 'async def' with 'yield'"
+            )
+        taken = 0
+        async for event in events:
             if generation != self.generation:
                 return
-            if not self._owner.take_event(event if isinstance(event, TypedEvent) else output_event(event)):
-                busy = 0
-                continue
-            # A model that never waits must not keep the reader of the stream from its turn.
-            busy += 1
-            if busy % 32 == 0:
+            try:
+                known = output_event(event)
+            except (InvalidInputError, TypeError) as error:
+                self._refuse(error)
+            else:
+                self._owner.take_event(known)
+            # A model that never waits must not keep everybody else from running.
+            taken += 1
+            if taken % 32 == 0:
                 await asyncio.sleep(0)
+
+    def _refuse(self, error: Exception) -> None:
+        """The model sent what is no event: that is reported, and the conversation goes on."""
+        self._refused += 1
+        if self._refused <= MOST_REFUSED:
+            last = "; further ones are dropped without a word" if self._refused == MOST_REFUSED else ""
+            message = f"{self.name}.receive yielded an event that cannot be used: {error}. It was dropped{last}"
+            logger.warning("%s", message)
+            wrong = ModelError(message)
+            wrong.__cause__ = error
+            self._owner.take_event(BidiErrorEvent(wrong))
 
     async def _replace(self, reason: BidiModelTimeoutError) -> None:
         """Close the old connection, then make the new one."""
@@ -164,7 +199,8 @@ class Link:
         try:
             await self._owner.restarting(reason)
             system_prompt, tools, messages = self._owner.context()
-            await self._model.renew(system_prompt, tools, messages, **reason.restart_config)
+            renew = self._model.renew(system_prompt, tools, messages, **reason.restart_config)
+            await completed(renew, f"{self.name}.renew", self._model)
         except Exception as error:  # noqa: BLE001 - told to the hooks; the old connection is there still
             failure = error
             self.gate.forget_copies()
@@ -183,17 +219,22 @@ class Link:
         if dropped:
             self._owner.audio_dropped(dropped)
 
+    async def _end(self, reading: asyncio.Task[None]) -> None:
+        await cancelled({reading: f"{self.name}.receive"}, CANCEL_S, self._model)
+
     async def _reconnect(self, restart_config: dict[str, Any]) -> Exception | None:
         self._owner.lost()
         for tries, delay in enumerate((*RETRY_DELAYS_S, None), start=1):
             try:
-                async with asyncio.timeout(STOP_S):
-                    await self._model.stop()
+                stop = begun(self._model.stop())
+                if not await in_time(stop, f"{self.name}.stop", STOP_S, self._model):
+                    stop.cancel()
             except Exception as error:  # noqa: BLE001 - the old connection is of no use any more
                 logger.warning("the old connection could not be closed: %s", error)
             try:
                 # What the model gave to resume with may be what fails; the last tries do without it.
-                await self._model.start(*self._owner.context(), **(restart_config if tries <= 2 else {}))
+                start = self._model.start(*self._owner.context(), **(restart_config if tries <= 2 else {}))
+                await completed(start, f"{self.name}.start", self._model)
             except Exception as error:  # noqa: BLE001 - returned, and raised by who asked
                 if delay is None:
                     error.add_note(f"the connection could not be made anew in {tries} tries")
@@ -224,10 +265,3 @@ def _limit_in(reading: asyncio.Task[None]) -> BidiModelTimeoutError | None:
 def _is_limit(error: BaseException | None) -> bool:
     # A model that was written for Strands may bring its own class of that name.
     return error is not None and any(cls.__name__ == "BidiModelTimeoutError" for cls in type(error).__mro__)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()  # Looked at, or there is nothing to do about it any more.

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import math
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..commands import (
@@ -63,8 +65,9 @@ from ..hooks import BidiInterruptionEvent as InterruptionHook
 from ..messages import Message, Messages, ToolSpec, ToolUse
 from ..observability import session_telemetry
 from .background import BackgroundTasks
-from .calls import run_with_hooks
+from .calls import failed_call, run_with_hooks
 from .conversation import Conversation
+from .ending import begun, cancelled, completed, dropped, in_time, why_dead
 from .gate import HELD_AUDIO_S, AudioDroppedError
 from .history import history_for_model
 from .link import Link
@@ -88,6 +91,14 @@ HEARD_LESS_S = 0.3
 """How much of the end of a question the user need not have heard before they begin to answer it, seconds."""
 RETRY_S = 5.0
 """How long to wait after a connection could not be made ahead of time, seconds."""
+ENDING_S = 9.0
+"""How long the end of a conversation may take, whatever hangs, seconds; of that at most:"""
+WORK_S = 5.5
+"""for tools and hooks that are cancelled,"""
+MODEL_S = 4.0
+"""for the model to close its connection,"""
+HOOKS_S = 5.0
+"""for the hooks after the end."""
 
 
 class BidiLoop:
@@ -103,7 +114,8 @@ class BidiLoop:
         self._renewal = Renewal(agent.profile.session_limit_s)
         self._connection_id = "unknown"
         self._supervisor: asyncio.Task[None] | None = None
-        self._work: set[asyncio.Task[None]] = set()
+        self._work: dict[asyncio.Task[None], str] = {}
+        self._steps: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._renewal_timer: asyncio.TimerHandle | None = None
         self._restarting = False
@@ -112,6 +124,9 @@ class BidiLoop:
         self._onset: SpeechOnset | None = None
         self._reports_speech = False
         self._closing = False
+        self._abandoned = False
+        self._process = os.getpid()
+        self._until = math.inf
         self._stopping: asyncio.Task[None] | None = None
         self._state: dict[str, Any] = {}
         self._error: Exception | None = None
@@ -131,7 +146,7 @@ class BidiLoop:
     @property
     def stopped(self) -> bool:
         """Whether `stop` has come to its end."""
-        return self._stopping is not None and self._stopping.done()
+        return self._abandoned or (self._stopping is not None and self._stopping.done())
 
     # Life
 
@@ -139,24 +154,26 @@ class BidiLoop:
         agent = self._agent
         self._state = {} if invocation_state is None else invocation_state
         try:
-            await agent.hooks.invoke_callbacks_async(BidiBeforeInvocationEvent(agent))
+            before = agent.hooks.invoke_callbacks_async(BidiBeforeInvocationEvent(agent))
+            await completed(before, self._doing)
             await self._link.open()
         except BaseException as error:
             self._closing = True
+            self._until = self._loop.time() + ENDING_S
             self._observe_end(error)
             with contextlib.suppress(Exception):
-                await agent.model.stop()
-            await agent.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(agent))
+                await self._close_model()
+            await self._after_hooks()
             raise
         agent.approvals.connect(self)
         self._background.watch()
         self._supervisor = asyncio.create_task(self._supervise(), name="backchannel-reader")
-        self._spawn(self._outbox.run(), "backchannel-sender")
+        self._spawn(self._outbox.run(), "backchannel-sender", f"{self._link.name}.send")
 
     async def stop(self) -> None:
         """End it, whoever asks and however often; everyone waits until it is done, but for its own tools and hooks."""
         current = asyncio.current_task()
-        inside = current in (*self._work, self._supervisor, self._stopping, self.outlet.pump)
+        inside = current in (*self._work, *self._steps, self._supervisor, self._stopping, self.outlet.pump)
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(current), name="backchannel-stop")
         elif inside:
@@ -164,27 +181,84 @@ class BidiLoop:
         await asyncio.shield(self._stopping)
 
     async def _stop(self, caller: asyncio.Task[Any] | None) -> None:
+        self._close()
+        self._until = self._loop.time() + ENDING_S
+        work = {task: self._doing(task, what) for task, what in self._work.items() if task is not caller}
+        if self._supervisor is not None and self._supervisor is not caller:
+            work[self._supervisor] = self._doing(self._supervisor, f"the connection of {self._link.name}")
+        try:
+            await cancelled(work, WORK_S)
+            pump = self.outlet.pump
+            if pump is not None and pump is not caller:
+                await cancelled({pump: self._doing(pump)}, self._left_s(WORK_S, MODEL_S))
+            if pump is not caller:
+                self.outlet.close()
+        finally:
+            try:
+                await self._close_model()
+            finally:
+                self.outlet.stream.close()
+                self._observe_end(self._error)
+                await self._after_hooks()
+
+    def why_dead(self) -> str | None:
+        """Return why nothing can happen on its event loop, in words; None if it can."""
+        return why_dead(self._loop) if self._process == os.getpid() else "it was started before this process was forked"
+
+    async def abandon(self) -> None:
+        """End it from another event loop, where nothing can happen on its own: what runs there is dropped."""
+        others = (self._supervisor, self._link.reading, self.outlet.pump)
+        tasks = [*self._work, *self._steps, *(task for task in others if task is not None)]
+        self._abandoned = True
+        with contextlib.suppress(RuntimeError):  # who waits on that loop cannot be woken
+            self._close()
+        dropped(tasks)
+        with contextlib.suppress(RuntimeError):
+            self.outlet.close()
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + ENDING_S
+        if self._process != os.getpid():
+            return  # The connection is the parent's, and goes on there.
+        try:
+            await self._close_model()
+        except Exception as error:  # noqa: BLE001 - a connection of another loop can be expected to raise
+            logger.warning("%s.stop raised, without the event loop of its start: %s", self._link.name, error)
+        self._observe_end(self._error)
+        await self._after_hooks()
+
+    def _close(self) -> None:
         self._closing = True
         self.outlet.stream.silence()
-        self._agent.approvals.disconnect()
         self._background.close()
         for timer in (self._timer, self._renewal_timer):
             if timer is not None:
                 timer.cancel()
+        self._agent.approvals.disconnect()
         self._link.gate.fail(AgentStateError("the agent was stopped; call start before sending"))
-        tasks = [task for task in (self._supervisor, *self._work) if task is not None and task is not caller]
-        for task in tasks:
+
+    async def _close_model(self) -> None:
+        task = self._step(self._agent.model.stop())
+        what = f"{self._link.name}.stop"
+        if not await in_time(task, what, self._left_s(MODEL_S, 1.0), self._agent.model):
             task.cancel()
-        try:
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.outlet.close(caller)
-        finally:
-            try:
-                await self._agent.model.stop()
-            finally:
-                self.outlet.stream.close()
-                self._observe_end(self._error)
-                await self._agent.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(self._agent))
+
+    async def _after_hooks(self) -> None:
+        task = self._step(self._agent.hooks.invoke_callbacks_async(BidiAfterInvocationEvent(self._agent)))
+        await in_time(task, self._doing, self._left_s(HOOKS_S, 0.0))
+
+    def _left_s(self, most_s: float, keep_s: float) -> float:
+        """How long this step of the end may take: at most ``most_s``, with ``keep_s`` left for the steps after it."""
+        return min(most_s, max(self._until - self._loop.time() - keep_s, 0.5))
+
+    def _step(self, work: Awaitable[object]) -> asyncio.Task[Any]:
+        task = begun(work)
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+        return task
+
+    def _doing(self, task: asyncio.Task[Any], what: str = "a hook") -> str:
+        hook = self._agent.hooks.awaited(task)
+        return what if hook is None else f"the hook {hook}"
 
     async def _supervise(self) -> None:
         try:
@@ -316,7 +390,8 @@ class BidiLoop:
                     self._amend(message, text)
                 case RunTool(tool_use):
                     self._outbox.called(tool_use)
-                    self._spawn(self._run_tool(tool_use), f"backchannel-tool-{tool_use['name']}")
+                    name = tool_use["name"]
+                    self._spawn(self._run_tool(tool_use), f"backchannel-tool-{name}", f"the tool {name}")
                 case SendResult(result, task):
                     self._outbox.result(result, task)
                 case Announce(text, tasks):
@@ -364,9 +439,8 @@ class BidiLoop:
             agent.messages if messages == agent.messages else messages,
         )
 
-    def take_event(self, event: TypedEvent) -> bool:
+    def take_event(self, event: TypedEvent) -> None:
         self._feed(event)
-        return len(self.outlet.stream) > 32
 
     def lost(self) -> None:
         self._feed(ConnectionLost())
@@ -416,7 +490,8 @@ class BidiLoop:
             count = len(self._agent.messages)
             if count != self._reduced_at:
                 self._reducing = True
-                self._spawn(self._reduce(self._agent.conversation_manager), "backchannel-memory")
+                manager = self._agent.conversation_manager
+                self._spawn(self._reduce(manager), "backchannel-memory", f"{type(manager).__name__}.reduce")
 
     async def _reduce(self, manager: ConversationManager) -> None:
         messages = self._agent.messages
@@ -465,21 +540,24 @@ class BidiLoop:
 
     async def _run_tool(self, tool_use: ToolUse) -> None:
         agent, call_id = self._agent, tool_use["toolUseId"]
+        failure: Exception | None = None
         try:
             event = await run_with_hooks(agent, tool_use, self._state, self.outlet.emit)
-        except Exception as error:  # noqa: BLE001 - a raising hook goes to receive()
-            self.outlet.stream.fail(error)
-            return
+        except Exception as error:  # noqa: BLE001 - a raising hook goes to receive(), and answers the call
+            failure = error
+            event = failed_call(tool_use, error, self._background.running(call_id))
         # The name is enough, also without such a tool; one that failed or was refused ends nothing.
         ends = tool_use["name"] == STOP_TOOL and (
             event.tool_result["status"] == "success" or agent.tool_registry.get(STOP_TOOL) is None
         )
         self._feed(ToolFinished({**tool_use, "toolUseId": call_id}, event, ends))
         self._background.answered(call_id, event.task)
+        if failure is not None:
+            self.outlet.stream.fail(failure)
         if ends:
             self._end("user_request")
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str, what: str) -> None:
         task = asyncio.create_task(work, name=name)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        self._work[task] = what
+        task.add_done_callback(self._work.pop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
 
 from ..events import BidiAudioStreamEvent, TypedEvent
 from ..hooks import BaseHookEvent, HookRegistry
@@ -66,11 +65,17 @@ class Outlet:
         else:
             self._ending = True
 
-    async def close(self, caller: asyncio.Task[Any] | None) -> None:
-        """Stop calling hooks, unless it is one that asks, and give the reader what is left."""
-        if self._pump is not None and self._pump is not caller:
-            self._pump.cancel()
-            await asyncio.gather(self._pump, return_exceptions=True)
+    def close(self) -> None:
+        """Call no more hooks, and give the reader what is left."""
+        self._pump = None
+        self._release()
+        self.stream.close()
+
+    def _release(self) -> None:
+        for item in self._waiting:
+            if isinstance(item, TypedEvent):
+                self.stream.put(item)
+        self._waiting.clear()
 
     async def _run(self) -> None:
         try:
@@ -83,10 +88,8 @@ class Outlet:
         except Exception as error:  # noqa: BLE001 - whatever a user's hook raises goes to receive()
             self.stream.fail(error)
         finally:
-            self._pump = None
-            for item in self._waiting:
-                if isinstance(item, TypedEvent):
-                    self.stream.put(item)
-            self._waiting.clear()
+            if self._pump is asyncio.current_task():
+                self._pump = None
+            self._release()
             if self._ending:
                 self.stream.close()

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AgentStateError
 from ..io import BidiInput, BidiOutput
+from .ending import begun, cancelled, in_time
 
 if TYPE_CHECKING:
     from .bidi import BidiAgent
     from .loop import BidiLoop
 
 __all__ = ["run_conversation"]
+
+OUTPUTS = "backchannel-outputs"
+CHANNEL_S = 5.5
+"""How long inputs and outputs may take to end when they are cancelled, seconds."""
 
 
 async def run_conversation(
@@ -33,7 +38,7 @@ async def run_conversation(
         conversation = running()
         for channel in channels:
             await channel.start(agent)
-        writer = asyncio.create_task(_write(agent, outputs), name="backchannel-outputs")
+        writer = asyncio.create_task(_write(agent, outputs), name=OUTPUTS)
         work.append(writer)
         work += [asyncio.create_task(_read(agent, conversation, source), name="backchannel-input") for source in inputs]
         pending = set(work)
@@ -42,13 +47,15 @@ async def run_conversation(
             errors += [error for task in done if (error := task.exception()) is not None]
     except BaseException as error:  # noqa: BLE001 - raised again below, after everything is stopped
         errors.append(error)
-    for task in work:
-        task.cancel()
-    ends = await asyncio.gather(*work, return_exceptions=True)
+    await cancelled({task: "an output" if task.get_name() == OUTPUTS else "an input" for task in work}, CHANNEL_S)
+    ends = [None if not task.done() or task.cancelled() else task.exception() for task in work]
     errors += [end for end in ends if isinstance(end, Exception) and end not in errors]
-    for stop in [*(channel.stop for channel in channels), agent.stop]:
+    for stopping in [*channels, agent]:
         try:
-            await stop()
+            if isinstance(stopping, BidiInput | BidiOutput):
+                await in_time(begun(stopping.stop()), f"{type(stopping).__name__}.stop", CHANNEL_S)
+            else:
+                await stopping.stop()
         except Exception as error:  # noqa: BLE001 - every stop is called; the first error is raised below
             errors.append(error)
     agent.expect_played(tracked)

@@ -35,6 +35,7 @@ from ..tasks import AsyncTaskResult, Task
 from .announcements import MOST_RESULTS
 from .calls import MOST_RETRIES, run_with_hooks
 from .delivery import results_text
+from .ending import cancelled
 from .history import PassingText, history_for_model
 from .repair import INTERRUPTED
 
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from .text import Agent
 
 __all__ = ["AgentResult", "TextTurn"]
+
+TOOLS_S = 5.5
+"""How long tools may take to end when an invocation is cancelled, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +253,8 @@ class TextTurn:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
-            work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(work, return_exceptions=True)
+                await cancelled({work: f"a tool of {', '.join(call['name'] for call in calls)}"}, TOOLS_S)
             answered: list[ContentBlock] = [
                 {"toolResult": results.get(call["toolUseId"], _refused(call, INTERRUPTED)).tool_result}
                 for call in calls

@@ -40,7 +40,7 @@ _OURS = frozenset(_CLASSES)
 
 
 def output_event(value: object) -> BidiOutputEvent:
-    """Return ``value`` as an output event; an event of ours is returned as it is.
+    """Return ``value`` as an output event; an event of ours is checked, and returned as it is.
 
     Args:
         value: An output event, or any mapping with the ``type`` and the fields of one. Further keys are kept.
@@ -49,8 +49,14 @@ def output_event(value: object) -> BidiOutputEvent:
         InvalidInputError: If the type is not known, or a field is missing or has a value that cannot be used.
         TypeError: If it is not a mapping, or a field has a wrong type.
     """
+    if isinstance(value, BidiAudioStreamEvent):
+        return value  # Checked when it was made; checking each chunk again would cost time.
     if type(value) in _OURS or isinstance(value, _CLASSES):
-        return cast("BidiOutputEvent", value)
+        ours = cast("BidiOutputEvent", value)
+        if (make := _MAKERS.get(ours.get("type", ""))) is None:
+            raise InvalidInputError(f"an output event of class {type(ours).__name__} is without a known type")
+        make(_Fields(ours["type"], ours))
+        return ours
     if not isinstance(value, Mapping):
         raise TypeError(f"an output event must be a dict with a 'type', not {type(value).__name__}: {shown(value)}")
     kind = value.get("type")
