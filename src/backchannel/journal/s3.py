@@ -9,9 +9,13 @@ A journal's lines begin with the newest object whose first line has the number 0
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import re
 import threading
+import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +38,11 @@ _READERS = 16
 _DELETED_AT_ONCE = 1000
 _LONGEST_WAIT_S = 8.0
 
+EXIT_S = 2.0
+"""How long the end of the interpreter waits for S3, all stores together, seconds."""
+
+_exit_until: float | None = None
+
 
 def s3_client(
     boto_session: boto3.Session | None = None,
@@ -55,7 +64,8 @@ class S3Store:
     """Keeps a journal in the objects under one prefix.
 
     ``append`` only queues: a thread puts what is queued, in order, and tries again when S3 does not answer. What it
-    could not put stays queued; the error is raised by the next ``append``, which takes nothing, or ``flush``.
+    could not put stays queued; the error is raised by the next ``append``, which takes nothing, or ``flush``. The end
+    of the interpreter waits two seconds for what is queued; what S3 has not taken by then is lost, and logged.
 
     Args:
         client: A boto3 client for S3.
@@ -87,6 +97,8 @@ class S3Store:
         self._lines = 0
         self._first = 1
         self._last = 0
+        self._process = os.getpid()
+        _stores.add(self)
 
     @property
     def location(self) -> str:
@@ -128,7 +140,7 @@ class S3Store:
     def drain(self) -> None:
         with self._changed:
             self._start()
-            self._changed.wait_for(lambda: not self._working)
+            self._changed.wait_for(lambda: not self._working, exit_left_s())
 
     def flush(self) -> None:
         self.drain()
@@ -138,6 +150,14 @@ class S3Store:
 
     def release(self) -> None:
         pass
+
+    def finish(self) -> bool:
+        """The interpreter ends: put what is queued, if S3 answers in time. Whether something is left."""
+        if self._process != os.getpid():
+            return False  # A forked child: it is the parent's to put.
+        self.drain()
+        with self._changed:
+            return bool(self._queue)
 
     def _take(self, replaces: bool, data: bytes) -> None:
         with self._changed:
@@ -154,8 +174,8 @@ class S3Store:
 
     def _start(self) -> None:
         if self._queue and not self._working and self._failure is None:
-            # Not a daemon: the process ends when this has ended, which it does after a bounded number of tries.
-            thread = threading.Thread(target=self._work, name="backchannel-s3-journal", daemon=False)
+            # A daemon: the end of the interpreter waits for it, but no longer than `EXIT_S`.
+            thread = threading.Thread(target=self._work, name="backchannel-s3-journal", daemon=True)
             self._working = True
             try:
                 thread.start()
@@ -299,8 +319,32 @@ class S3Store:
         )
 
 
+_stores: weakref.WeakSet[S3Store] = weakref.WeakSet()
+
+
+def exit_left_s() -> float | None:
+    """Return how long the end of the interpreter may still wait for S3, seconds; None before it."""
+    return None if _exit_until is None else max(_exit_until - time.monotonic(), 0.0)
+
+
+def begin_exit(wait_s: float = EXIT_S) -> None:
+    """The interpreter ends: nothing here waits longer than this from now on."""
+    global _exit_until
+    _exit_until = time.monotonic() + wait_s if _exit_until is None else _exit_until
+
+
+def _finish() -> None:
+    begin_exit()
+    for store in list(_stores):
+        if store.finish():
+            logger.error("%s did not take the last entries before the interpreter ended; they are lost", store.location)
+
+
 def _may_pass(error: Exception) -> bool:
     """Whether trying again may help: S3 said nothing, was busy, or failed itself."""
     response = getattr(error, "response", None) or {}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
     return status in (408, 409, 429) or status >= 500
+
+
+atexit.register(_finish)

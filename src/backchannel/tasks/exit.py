@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from ..journal.s3 import begin_exit  # Imported first: what it does at the exit comes after what is done here.
 from . import lifecycle
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ _log = logging.getLogger(__name__)
 EXIT_GRACE_S = 2.0
 """How long bodies that run may take to end when the interpreter does, all of them together, seconds."""
 
-CLOSE_S = 5.0
-"""How long a ledger may take to write its last entries when the interpreter ends, seconds."""
+CLOSE_S = 1.0
+"""How long ledgers may take to write their last entries, if the bodies have used up the grace, seconds."""
 
 REASON = "the interpreter ended"
 
@@ -65,12 +66,17 @@ def _end() -> None:
         # A forked child has none of the threads that its parent's tasks run in, and no right to the ledger.
         here = os.getpid()
         managers = [cast("AsyncToolManager", manager) for manager, made in list(_managers.items()) if made == here]
+        until = time.monotonic() + EXIT_GRACE_S
         try:
             asked = [task for manager in managers for task in _ask(manager)]
-            _wait(asked, time.monotonic() + EXIT_GRACE_S)
+            _wait(asked, until)
         finally:  # Ctrl-C cuts the grace short, and nothing else.
-            for manager in managers:
-                _give_up(manager)
+            left_s = max(until - time.monotonic(), CLOSE_S)
+            begin_exit(left_s)
+            closing = [thread for manager in managers if (thread := _give_up(manager)) is not None]
+            until = time.monotonic() + left_s
+            for thread in closing:
+                thread.join(max(until - time.monotonic(), 0))
     except Exception:  # noqa: BLE001 - the rest is to end, too
         _log.exception("tasks could not be ended with the interpreter")
     finally:
@@ -106,24 +112,26 @@ def _wait(asked: list[Task], until: float) -> None:
         ended.wait(max(until - time.monotonic(), 0))
 
 
-def _give_up(manager: AsyncToolManager) -> None:
+def _give_up(manager: AsyncToolManager) -> threading.Thread | None:
+    """Write down what has not ended, and let go of the ledger; one that is far away may take its time."""
     if manager.ledger is None:
-        return
-    for task in manager.tasks:
-        if not task.done() and not _goes_on_elsewhere(task):
-            manager.feed(task, lifecycle.Vanished(manager.clock(), REASON))
-    _close(manager.ledger)
-
-
-def _close(ledger: Ledger) -> None:
-    """Let go of a ledger; one that is far away may take its time, but not for ever."""
-    thread = threading.Thread(target=ledger.close, name="backchannel-ledger-close", daemon=True)
+        return None
+    thread = threading.Thread(
+        target=_close, args=(manager, manager.ledger), name="backchannel-ledger-close", daemon=True
+    )
     try:
         thread.start()
     except RuntimeError:  # From Python 3.12 on there are no new threads now.
-        ledger.close()
-    else:
-        thread.join(CLOSE_S)
+        _close(manager, manager.ledger)
+        return None
+    return thread
+
+
+def _close(manager: AsyncToolManager, ledger: Ledger) -> None:
+    for task in manager.tasks:
+        if not task.done() and not _goes_on_elsewhere(task):
+            manager.feed(task, lifecycle.Vanished(manager.clock(), REASON))
+    ledger.close()
 
 
 def _goes_on_elsewhere(task: Task) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -336,3 +337,44 @@ def test_a_process_that_ends_sends_what_is_queued() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["p/00000001.jsonl"]
+
+
+HANGING = """
+import sys, threading, time, types
+class Client:
+    exceptions = types.SimpleNamespace(ClientError=OSError, NoSuchKey=KeyError)
+    def __init__(self):
+        self.keys = []
+    def get_paginator(self, name):
+        return types.SimpleNamespace(paginate=lambda **_: [{'Contents': [{'Key': key} for key in self.keys]}])
+    def put_object(self, Key, **_):
+        if self.keys:
+            threading.Event().wait(60)
+        self.keys.append(Key)
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from backchannel.journal import *; j = Journal(S3Store(Client(), 'b', 'p'), JournalFormat('notes')); j.open()\n"
+        "j.append({'kind': 'note', 'text': 1}); j.flush(); j.append({'kind': 'note', 'text': 2})",
+        "from backchannel import AsyncToolManager; from backchannel.journal import S3Store\n"
+        "for name in 'abc':\n"
+        "    m = AsyncToolManager(ledger=S3Store(Client(), 'b', name)); m.task(m.submit('f', lambda: 1)).result(5)\n"
+        "    globals()[name] = m",
+        "from backchannel import AsyncToolManager; from backchannel.journal import S3Store\n"
+        "m = AsyncToolManager(ledger=S3Store(Client(), 'b', 'p')); m.submit('f', lambda: threading.Event().wait(60))",
+    ],
+    ids=["journal", "three managers", "a body that hangs too"],
+)
+def test_an_s3_that_does_not_answer_holds_up_no_exit(use: str) -> None:
+    code = HANGING + use + "\ntime.sleep(0.2); print('end', flush=True)\n"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"end\n"
+        began = time.monotonic()
+        process.wait(20)
+        took = time.monotonic() - began
+    assert process.returncode == 0
+    assert took < 4.5  # Two seconds, one more for the ledger where a body hangs, and the end of an interpreter.
