@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import AgentStateError, InvalidInputError
 from ..tasks import AsyncTaskResult, AsyncToolManager, Task, current_task
+from ..tools.forks import watch_forks
 from ..tools.text import error_text
 from ..tools.threads import WorkerThreads
 from . import claims
@@ -93,12 +94,9 @@ class AsyncAgent:
         self.on_reply = on_reply
         self._invoke = Invoker(agent, loop)
         self._context = contextvars.copy_context()
-        self._changed = threading.Condition(threading.RLock())
-        self._delivery: Delivery[_Prompt] = Delivery(gather_s)
-        self._mine: dict[str, Task] = {}
-        self._at_work = False
-        self._worker: threading.Thread | None = None
-        self._waiters: list[concurrent.futures.Future[bool]] = []
+        self._gather_s = gather_s
+        self.after_fork()
+        watch_forks(self)
         self._failure: BaseException | None = None
         self._closed = False
         claims.enter(manager, self)
@@ -107,6 +105,15 @@ class AsyncAgent:
         for task in manager.tasks:
             if not task.delivered and (not task.done() or task.owner is agent):
                 self._listen(task, "queued")
+
+    def after_fork(self) -> None:
+        """This is a forked child, or the beginning: nothing is under way, and nothing pending."""
+        self._changed = threading.Condition(threading.RLock())
+        self._delivery: Delivery[_Prompt] = Delivery(self._gather_s)
+        self._mine: dict[str, Task] = {}
+        self._at_work = False
+        self._worker: threading.Thread | None = None
+        self._waiters: list[concurrent.futures.Future[bool]] = []
 
     @property
     def busy(self) -> bool:

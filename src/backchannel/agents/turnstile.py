@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 from ..errors import AgentStateError
 from ..tasks import current_task
+from ..tools.forks import watch_forks
 
 __all__ = ["Turnstile"]
 
@@ -36,6 +37,11 @@ class Turnstile:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """This is a forked child, or the beginning: nobody is inside, and nobody waits."""
         self._lock = threading.Lock()
         self._taken = False
         self._waiting: deque[concurrent.futures.Future[None]] = deque()

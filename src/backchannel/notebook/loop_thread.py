@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from ..tools.forks import watch_forks
+
 __all__ = ["LoopThread"]
 
 T = TypeVar("T")
@@ -22,11 +24,18 @@ class LoopThread:
 
     def __init__(self, name: str = "backchannel-loop") -> None:
         self._name = name
+        self._forked = False
         self._lock = threading.Lock()
+        watch_forks(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         # Of whoever starts it, also for calls from the kernel's own threads: in those, ipykernel 7.0 cannot send.
         self._context = contextvars.Context()
+
+    def after_fork(self) -> None:
+        """This is a forked child, where no thread runs the loop."""
+        self._forked = self._thread is not None
+        self._lock = threading.Lock()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -52,6 +61,11 @@ class LoopThread:
         """
         with self._lock:
             if self._thread is not None:
+                if self._forked:
+                    raise RuntimeError(
+                        "the notebook's loop runs in the process that this one was forked from; start what needs it "
+                        "there, or start a new process instead of forking"
+                    )
                 if not self._thread.is_alive():
                     raise RuntimeError("the notebook's loop was stopped; %reload_ext backchannel starts a new one")
                 return

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..tools.forks import watch_forks
 from . import tqdm_hook
 from .progress import running_task
 
@@ -183,11 +184,16 @@ class _Hooks:
     """Puts the stand-ins in place with the first body, and takes them away with the last."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.after_fork()
+        watch_forks(self)
         self._bodies = 0
         self._undo: list[tuple[Any, str, Any, Any]] = []
         # print() holds no reference to the stream it writes to: one that is taken away must live on for a while.
         self._streams: deque[_Stream] = deque(maxlen=8)
+
+    def after_fork(self) -> None:
+        """This is a forked child, or the beginning."""
+        self._lock = threading.RLock()
 
     def enter(self) -> None:
         with self._lock:

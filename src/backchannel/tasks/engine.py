@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import TaskError, TaskRefusedError
+from ..tools.forks import watch_forks
 from ..tools.text import error_text
 from ..tools.threads import WorkerThreads
 from . import lifecycle
@@ -22,6 +23,7 @@ from .admission import Admission, Ticket
 from .capture import inside
 from .deferred import PENDING, Deferred
 from .dependencies import obstacle
+from .exit import watch_exit
 from .job import TaskJob
 from .ledger import Ledger
 from .lifecycle import Command
@@ -62,21 +64,38 @@ class Engine:
 
     def __init__(self, max_running: int | None, max_queued: int | None, clock: Callable[[], float]) -> None:
         self.clock = clock
-        # Reentrant: a finalizer that the garbage collector runs here may come back to this manager.
-        self.lock = threading.RLock()
         self.listeners: dict[Kind, tuple[Listener, ...]] = dict.fromkeys((*KINDS, "logged", "announced", "told"), ())
         self.ledger: Ledger | None = None
         self.store = TaskStore()
+        self._closed = False
+        self._exiting = False
+        self._fresh(max_running, max_queued)
+        watch_forks(self)
+
+    def _fresh(self, max_running: int | None, max_queued: int | None) -> None:
+        # Reentrant: a finalizer that the garbage collector runs here may come back to this manager.
+        self.lock = threading.RLock()
         self.admission: Admission[TaskJob] = Admission(max_running, max_queued)
         self._idle = threading.Condition(self.lock)
         self._pending = 0
         self._telling = 0
-        self._closed = False
-        self._exiting = False
         self._open: set[Task] = set()
         self._pauses: dict[Task, Any] = {}
         self._dependents: dict[Task, list[TaskJob]] = {}
         self._advice: dict[Task, str] = {}
+
+    def after_fork(self) -> None:
+        """This is a forked child: what the parent's threads run and tell is not its own, and new tasks are."""
+        self._fresh(self.admission.max_running, self.admission.max_queued)
+        gone = lifecycle.Vanished(self.clock(), "it runs in the process that this one was forked from")
+        for task in self.store.tasks:
+            task.leave_to_parent()
+            if not task.done():
+                task.life, _ = lifecycle.step(task.life, gone)
+                task.timer = None
+                task.settle(None, None)
+                self.store.ended(task, KEPT)
+        watch_exit(self)
 
     # For jobs
 

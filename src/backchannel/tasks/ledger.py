@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError, SessionConflictError
 from ..journal import Entry, FileStore, Journal, Store
+from ..tools.forks import watch_forks
 from ..tools.text import error_text
 from ..tools.threads import WorkerThreads
 from .ledger_entries import created_entry, ended_entry, progress_entry
@@ -83,7 +84,8 @@ class Ledger:
         self.state: LedgerState | None = None
         self.failure: Exception | None = None
         self._journal = Journal(self._store, FORMAT)
-        self._lock = threading.RLock()
+        self.after_fork()
+        watch_forks(self)
         self._backlog: deque[Entry] = deque()
         self._behind = False
         self._refused = False
@@ -95,6 +97,10 @@ class Ledger:
         self._dirty = False
         self._compact_at = 0
         self._process = os.getpid()
+
+    def after_fork(self) -> None:
+        """This is a forked child, which writes nothing, or the beginning."""
+        self._lock = threading.RLock()
 
     @property
     def location(self) -> str:

@@ -388,6 +388,10 @@ class Task(Reported, Awaited):
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
+    def leave_to_parent(self) -> None:
+        """This is a forked child: whoever is to be told the result is told by the parent."""
+        self._delivered = True
+
     def restore(
         self, value: Any, error: BaseException | None, reading: Reading | None, *, told: bool, announced: bool
     ) -> None:

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..tools.forks import watch_forks
+
 __all__ = ["Timer", "Timers"]
 
 _log = logging.getLogger(__name__)
@@ -34,9 +36,14 @@ class Timers:
     """Calls functions when their time has come. They must be short; what they raise is logged."""
 
     def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """This is a forked child, or the beginning: there is no thread, and no timer."""
         self._changed = threading.Condition(threading.RLock())
         self._heap: list[tuple[float, int, Timer]] = []
-        self._numbers = itertools.count()
         self._cancelled = 0
         self._running = False
 

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .forks import watch_forks
+
 __all__ = ["WorkerThreads", "run_in_thread"]
 
 _log = logging.getLogger(__name__)
@@ -36,15 +38,23 @@ class WorkerThreads:
             raise ValueError(f"{name}: the number of threads must be 1 or more, not {limit}")
         self._limit = limit
         self._name = name
+        self._lingers = True
+        self._numbers = itertools.count(1)
+        self._begin()
+        watch_forks(self)
+
+    def _begin(self) -> None:
         self._lock = threading.RLock()
         # None sends a thread home.
         self._waiting: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        self._lingers = True
         self._queued = 0
         self._idle = 0
         self._threads = 0
         self._given_up = 0
-        self._numbers = itertools.count(1)
+
+    def after_fork(self) -> None:
+        """This is a forked child: there are no threads, and what waits for one is the parent's."""
+        self._begin()
 
     def submit(self, work: Callable[[], object]) -> None:
         """Run ``work`` as soon as there is a place for it. What it raises is logged.

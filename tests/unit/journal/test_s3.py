@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -357,7 +357,8 @@ class Client:
 @pytest.mark.parametrize(
     "use",
     [
-        "from backchannel.journal import *; j = Journal(S3Store(Client(), 'b', 'p'), JournalFormat('notes')); j.open()\n"
+        "from backchannel.journal import *\n"
+        "j = Journal(S3Store(Client(), 'b', 'p'), JournalFormat('notes')); j.open()\n"
         "j.append({'kind': 'note', 'text': 1}); j.flush(); j.append({'kind': 'note', 'text': 2})",
         "from backchannel import AsyncToolManager; from backchannel.journal import S3Store\n"
         "for name in 'abc':\n"

@@ -16,6 +16,7 @@ from collections import deque
 from typing import Any
 
 from ...errors import TaskRefusedError
+from ...tools.forks import watch_forks
 from .runner import Job
 
 __all__ = ["CoroutineRunner", "background_loop", "set_default_loop"]
@@ -52,10 +53,15 @@ class CoroutineRunner:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
+        self._asyncio_tasks: set[asyncio.Task[None]] = set()
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """This is a forked child, or the beginning: nothing runs and nothing waits."""
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
         self._running = 0
-        self._asyncio_tasks: set[asyncio.Task[None]] = set()
 
     def here(self) -> asyncio.AbstractEventLoop:
         """Return the loop for what is asked for here, which may be started from elsewhere, later."""
@@ -199,6 +205,23 @@ def _loop_of_its_own() -> asyncio.AbstractEventLoop:
             _own_loop = asyncio.new_event_loop()
             threading.Thread(target=_own_loop.run_forever, name="backchannel-coroutines", daemon=True).start()
         return _own_loop
+
+
+class _Loops:
+    """The loops of this process, which a forked child does not have: nothing runs them there."""
+
+    def __init__(self) -> None:
+        self.parents: list[asyncio.AbstractEventLoop | None] = []
+
+    def after_fork(self) -> None:
+        global _lock, _default_loop, _own_loop
+        # Kept: what closes a loop in the child takes it from the parent, with which it shares its selector.
+        self.parents += [_default_loop, _own_loop]
+        _lock, _default_loop, _own_loop = threading.RLock(), None, None
+
+
+_loops = _Loops()
+watch_forks(_loops)
 
 
 def background_loop() -> asyncio.AbstractEventLoop:

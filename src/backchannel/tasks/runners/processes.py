@@ -14,6 +14,7 @@ import weakref
 from typing import Any
 
 from ...errors import TaskRefusedError, TaskTransferError, TaskWorkerError
+from ...tools.forks import watch_forks
 from ...tools.threads import WorkerThreads
 from ..exit import afterwards
 from ..timers import Timer, Timers
@@ -79,11 +80,16 @@ class ProcessRunner:
         self._threads = WorkerThreads(self.limit, "backchannel-process")
         self.grace_s = grace_s
         self._idle_s = idle_s
+        self._numbers = 0
+        self.after_fork()
+        watch_forks(self)
+        _runners.add(self)
+
+    def after_fork(self) -> None:
+        """This is a forked child, or the beginning: there are no workers of ours."""
         self._lock = threading.RLock()
         self._idle: list[tuple[WorkerProcess, Timer]] = []
         self._busy: set[WorkerProcess] = set()
-        self._numbers = 0
-        _runners.add(self)
 
     @property
     def process_ids(self) -> list[int]:

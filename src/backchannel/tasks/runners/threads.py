@@ -10,6 +10,7 @@ import functools
 import threading
 
 from ...errors import TaskRefusedError
+from ...tools.forks import watch_forks
 from ...tools.threads import WorkerThreads
 from .runner import Job
 
@@ -27,6 +28,11 @@ class ThreadRunner:
 
     def __init__(self, limit: int, name: str = "backchannel-task") -> None:
         self._threads = WorkerThreads(limit, name)
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """This is a forked child, or the beginning."""
         self._lock = threading.RLock()
 
     def start(self, job: Job) -> None:
