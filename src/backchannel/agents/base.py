@@ -9,6 +9,7 @@ from typing import Any, cast
 from ..hooks import HookProvider, HookRegistry
 from ..messages import AgentTool, Messages, check_messages
 from ..tasks import AsyncToolManager
+from ..tasks.task import NAMELESS
 from ..tools import ToolDirectory, ToolExecutor, ToolRegistry, executor_of
 from . import arguments as checked
 from .approval import ApprovalCallback, Approvals
@@ -41,7 +42,7 @@ class AgentBase:
         conversation_manager: ConversationManager | None,
         load_tools_from_directory: bool = False,
     ) -> None:
-        self.agent_id = checked.identifier("default" if agent_id is None else agent_id)
+        self.agent_id = checked.identifier(NAMELESS if agent_id is None else agent_id)
         self.state = checked.state(state)
         self.system_prompt = checked.system_prompt(system_prompt)
         self.messages: Messages = [] if messages is None else check_messages(messages)

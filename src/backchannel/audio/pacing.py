@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from ..errors import AudioFormatError
 from ..events import Heard
 
-__all__ = ["Chunk", "Pacer", "Unheard"]
+__all__ = ["KEEP_S", "Chunk", "Pacer", "Unheard"]
 
+KEEP_S = 300.0
+"""How much voice is kept that was not heard yet, seconds; of more the oldest responses are dropped."""
+_MOST_RESPONSES = 1000
 _BYTES = 2
 
 
@@ -29,7 +32,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Unheard:
-    """What a flush discarded of a response, in samples; 0 where all of it was heard."""
+    """What was discarded of a response, in samples; 0 where all of it was heard."""
 
     response_id: str
     samples: int
@@ -65,16 +68,19 @@ class Pacer:
         rate: Samples per second, Hz.
         lead_ms: How far what is sent may be ahead, milliseconds.
         chunk_ms: The longest chunk, milliseconds.
+        keep_s: How much unheard voice is kept, seconds.
     """
 
-    def __init__(self, rate: int, lead_ms: int = 350, chunk_ms: int = 40) -> None:
+    def __init__(self, rate: int, lead_ms: int = 350, chunk_ms: int = 40, keep_s: float = KEEP_S) -> None:
         self.generation = 0
         self._lead = max(1, rate * lead_ms // 1000)
         self._chunk = max(1, rate * chunk_ms // 1000)
         self._responses: deque[_Response] = deque()
         self._sent = 0
         self._played = 0
+        self._keep = max(1, int(rate * keep_s)) * _BYTES
         self._ended: list[Heard] = []
+        self._dropped: list[Unheard] = []
 
     @property
     def playing(self) -> bool:
@@ -96,6 +102,7 @@ class Pacer:
             raise AudioFormatError(f"response {response_id}: {len(data)} bytes are not whole 16 bit samples")
         if data:
             self._response(response_id).data += data
+            self._shed()
         return self.take()
 
     def complete(self, response_id: str) -> None:
@@ -143,6 +150,11 @@ class Pacer:
                 news.append(Heard(response.id, response.heard, False))
         return news
 
+    def dropped(self) -> list[Unheard]:
+        """Return what was dropped since the last call, because more voice came than is kept."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
     def flush(self) -> list[Unheard]:
         """Drop everything that was not heard and begin a new generation; say exactly what was dropped."""
         dropped = [Unheard(response.id, response.pushed - response.heard) for response in self._responses]
@@ -169,6 +181,19 @@ class Pacer:
                 return response
         self._responses.append(_Response(response_id))
         return self._responses[-1]
+
+    def _shed(self) -> None:
+        """Keep no more than may be: whole responses go, the oldest first, and of the last one what is too much."""
+        held = sum(len(response.data) for response in self._responses)
+        while len(self._responses) > 1 and (held > self._keep or len(self._responses) > _MOST_RESPONSES):
+            response = self._responses.popleft()
+            held -= len(response.data)
+            self._dropped.append(Unheard(response.id, response.pushed - response.heard))
+            self._ended.append(Heard(response.id, response.heard, True))
+        if held > self._keep:
+            last = self._responses[-1]
+            del last.data[self._keep - held :]
+            self._dropped.append(Unheard(last.id, (held - self._keep) // _BYTES))
 
     def _retire(self) -> None:
         """Forget what was heard."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 __all__ = ["MAX_CHARS", "Captions"]
 
 MAX_CHARS = 10_000
+_MOST_UNHEARD = 200
 Op = dict[str, Any]
 _ENDINGS = {
     "done": "is done",
@@ -34,11 +35,13 @@ class Captions:
         name, before = known if known is not None else (self._name("u" if role == "user" else "a"), "")
         text = text if final else whole if whole is not None else before + text
         if not final:
-            self._open[role] = (name, text)
+            self._open[role] = (name, text[: MAX_CHARS + 1])
         op = _caption(name, role, text, final=final, heard=role == "user")
         if role == "assistant":
             said = self._spoken.setdefault(self._response or "", [])
-            said[:] = [*(item for item in said if item["id"] != name), op]
+            said[:] = [*(item for item in said if item["id"] != name), op][-_MOST_UNHEARD:]
+            while len(self._spoken) > _MOST_UNHEARD:
+                del self._spoken[next(iter(self._spoken))]  # Nobody plays them; they stay marked as not heard.
         return op
 
     def typed(self, text: str) -> Op:
@@ -57,6 +60,10 @@ class Captions:
     def heard(self, response_id: str) -> list[Op]:
         """All of a response was heard, or it has no voice."""
         return [{**op, "heard": True, "final": True} for op in self._spoken.pop(response_id, [])]
+
+    def dropped(self, response_ids: Collection[str]) -> list[Op]:
+        """These responses will not be played to their end: what was not heard stays marked so."""
+        return [{**op, "final": True} for name in response_ids for op in self._spoken.pop(name, [])]
 
     def interrupted(self, cut: Collection[str]) -> list[Op]:
         """The responses ``cut`` and the one under way were cut off: what was not heard stays marked so."""

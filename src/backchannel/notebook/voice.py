@@ -117,7 +117,7 @@ class Voice:
         self._pacer = Pacer(profile.output_rate)
         self._rate = profile.output_rate
         self._link = AgentLink(agent)
-        self._dropped = False
+        self._dropped = self._unplayed = False
         self._confirmed = -1
         self._next_heard = 0.0
         self._running: asyncio.Task[None] | None = None
@@ -255,7 +255,13 @@ class Voice:
     def _on_event(self, event: Any) -> None:
         match event:
             case BidiAudioStreamEvent():
-                self._speak(self._pacer.push(event.response_id or "", self._mono(event)))
+                chunks = self._pacer.push(event.response_id or "", self._mono(event))
+                if dropped := self._pacer.dropped():
+                    self._post(*self._captions.dropped({item.response_id for item in dropped}))
+                    if not self._unplayed:
+                        self._unplayed = True
+                        self._notify()
+                self._speak(chunks)
             case BidiInterruptionEvent():
                 self._flush()
                 self._machine.interrupted()
@@ -389,6 +395,8 @@ class Voice:
         notices = self._standing_notices(self._channel.lab)
         if self._dropped:
             notices = [*notices, "Some of the microphone was dropped: the model did not take it in time."]
+        if self._unplayed:
+            notices = [*notices, "Some of the voice was dropped: no page has played it in time."]
         if notices != self._channel.snapshot["notices"]:
             self._post({"op": "notices", "notices": notices})
 

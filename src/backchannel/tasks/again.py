@@ -30,6 +30,8 @@ def hindrance(task: Task, tool: AsyncTool | None) -> str | None:
     """Return why a task cannot be run again by ``tool``, in a sentence that ends with what to do; None if it can."""
     if not task.done():
         return "It has not ended: wait for it, or cancel it first."
+    if task.forgotten:
+        return f"It was forgotten, and its arguments with it. Call {task.tool_name} yourself."
     if task.status == "lost" and task.again is not None:
         return f"It was run again already, as task {_name(task, task.again)}; run that one again if need be."
     if tool is None:

@@ -9,6 +9,7 @@ import inspect
 import logging
 import random
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 
 from ..errors import TaskError, TaskRefusedError
 from ..tools.forks import watch_forks
-from ..tools.text import error_text
+from ..tools.text import error_text, shown
 from ..tools.threads import WorkerThreads
 from . import lifecycle
 from .admission import Admission, Ticket
@@ -29,17 +30,23 @@ from .ledger import Ledger
 from .lifecycle import Command
 from .outcome import KINDS, AsyncTaskResult, Kind, Listener
 from .results import read
-from .store import TaskStore
+from .results import told as text_told
+from .store import HEAVY, TaskStore
 from .task import Task
 from .timers import Timers
+from .weight import weight_of
 from .wording import duration
 
 __all__ = ["KEPT", "Effects", "Engine"]
 
 _log = logging.getLogger(__name__)
+_OURS = (f"{__package__}.job", f"{__package__}.runners.")
 
 KEPT = 1000
 """Ended tasks that a manager keeps, besides those that an agent is still to tell."""
+KEEP_BYTES = 256_000_000
+"""How much the values, arguments and errors of ended tasks may hold in all, bytes, unless a manager says otherwise."""
+_ARGUMENT = 500
 
 _timers = Timers()
 # What a timer leads to may call a listener that blocks, and other timers must not wait for that.
@@ -61,6 +68,7 @@ class Engine:
     """Moves tasks through their lives. From any thread."""
 
     on_complete: Callable[[AsyncTaskResult], object] | None = None
+    keep_bytes = KEEP_BYTES
 
     def __init__(self, max_running: int | None, max_queued: int | None, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -138,6 +146,7 @@ class Engine:
     def raised(self, job: TaskJob, error: BaseException, stopped: bool) -> None:
         """A body raised, or was stopped from outside."""
         task, now = job.task, self.clock()
+        release_frames(error)
         if stopped:
             reason = str(error) or "its event loop was stopped"
             self.feed(task, lifecycle.Raised(now, reason, stopped=True), job=job)
@@ -345,6 +354,7 @@ class Engine:
             if (complete := self.on_complete) is not None:
                 self._guarded(lambda: complete(AsyncTaskResult.of(task)), "on_complete", task)
         finally:
+            self._guarded(functools.partial(self._weigh, task), "the weighing", task)
             with self.lock:
                 self._telling -= 1
                 if self._closed:
@@ -352,6 +362,17 @@ class Engine:
                 last = self._closed and self._pending == self._telling == 0
             if last:
                 self._guarded(self.at_rest, "the end of the manager", task)
+
+    def _weigh(self, task: Task) -> None:
+        """Keep no more bytes of ended tasks than may be: the oldest are forgotten, those to be told keep their text."""
+        error = task.error
+        weight = 0 if task.forgotten else weight_of((task.value, dict(task.arguments), getattr(error, "args", ())))
+        if weight < HEAVY:
+            return
+        with self.lock:
+            pending = self.store.weigh(task, weight, self.keep_bytes)
+        for old in pending:
+            old.let_go(text_told(old), {name: shown(value, _ARGUMENT)[0] for name, value in old.arguments.items()})
 
     @property
     def is_exiting(self) -> bool:
@@ -431,6 +452,25 @@ def _asked(task: Task, poll: Callable[[], Any]) -> Any:
     with inside(task):
         value = poll()
         return asyncio.run(value) if inspect.iscoroutine(value) else value
+
+
+def release_frames(error: BaseException) -> None:
+    """Let go of what the frames of an error hold; its traceback stays, from where the body begins."""
+    left, seen = [error], set[int]()
+    while left:
+        error = left.pop()
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        inner = error.__traceback__
+        while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+            inner = inner.tb_next
+        if inner is not None:
+            error.__traceback__ = inner
+        left += [other for other in (error.__cause__, error.__context__) if other is not None]
+        if isinstance(error, BaseExceptionGroup):
+            left += error.exceptions
 
 
 def _named(error: BaseException) -> str:

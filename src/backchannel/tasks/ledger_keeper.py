@@ -18,7 +18,7 @@ from .exit import watch_exit
 from .launcher import Launcher
 from .ledger import Ledger
 from .ledger_resume import resume, take_up
-from .task import Task
+from .task import GoneAgent, Task
 
 if TYPE_CHECKING:
     from .decorator import AsyncTool
@@ -121,11 +121,7 @@ class Keeper(Launcher):
             claimed = [
                 task
                 for task in self.store.tasks
-                if task.owner is None
-                and task.asked_by in (None, getattr(agent, "agent_id", None))
-                and (task.awaits_agent or (by_hand and task.restored and not task.claimed))
-                and task.announce != "never"
-                and not task.delivered
+                if _may_claim(task, agent, by_hand) and task.announce != "never" and not task.delivered
             ]
             for task in claimed:
                 task.owner, task.awaits_agent = agent, False
@@ -163,3 +159,14 @@ class Keeper(Launcher):
         if self.ledger is not None:
             self.ledger.deferred(task, deferred)
         self._poll(task, deferred, context, 0)
+
+
+def _may_claim(task: Task, agent: Any, by_hand: bool) -> bool:
+    owner, agent_id = task.owner, getattr(agent, "agent_id", None)
+    if isinstance(owner, GoneAgent):
+        return owner.may_return and owner.agent_id == agent_id
+    return (
+        owner is None
+        and task.asked_by in (None, agent_id)
+        and (task.awaits_agent or (by_hand and task.restored and not task.claimed))
+    )

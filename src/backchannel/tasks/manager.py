@@ -16,6 +16,7 @@ from . import lifecycle
 from .again import UNBOUND
 from .dependencies import After, split
 from .duplicates import OnDuplicate
+from .engine import KEEP_BYTES
 from .ledger import Ledger
 from .opener import Opener
 from .options import GRACE_S, Announce, TaskOptions
@@ -56,6 +57,9 @@ class AsyncToolManager(Opener):
             address; None for threads and coroutines.
         grace_s: How long a model's call waits for a quick result before it is acknowledged, seconds.
         clock: Seconds, never going back.
+        keep_bytes: How much the values, arguments and errors of ended tasks may hold in all, bytes, as far as can be
+            told cheaply. Beyond that the oldest are forgotten; one whose result is pending keeps its text, and the
+            newest is kept always.
         ledger: Where it is written down what becomes of the tasks: the path of a file, a store of
             `backchannel.journal` such as ``S3Store``, or a `Ledger`; None for nowhere. What is there already comes
             back: results that were not told, deferred tasks, tasks on a cluster, and what was lost.
@@ -77,12 +81,14 @@ class AsyncToolManager(Opener):
         grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.monotonic,
         ledger: str | os.PathLike[str] | Store | Ledger | None = None,
+        keep_bytes: int = KEEP_BYTES,
     ) -> None:
         for name, bound, least, none in (
             ("max_workers", max_workers, 1, ""),
             ("max_coroutines", max_coroutines, 1, ", or None"),
             ("max_running", max_running, 1, ", or None"),
             ("max_queued", max_queued, 0, ", or None"),
+            ("keep_bytes", keep_bytes, 0, ""),
         ):
             if bound is None and none:
                 continue
@@ -96,6 +102,7 @@ class AsyncToolManager(Opener):
                 raise ValueError(f"AsyncToolManager: on_complete must be a function, not {on_complete!r:.100}")
             self.on_complete = on_complete
         self.grace_s = grace_s
+        self.keep_bytes = keep_bytes
         if ledger is not None:
             self.keep(ledger)
 
@@ -199,7 +206,10 @@ class AsyncToolManager(Opener):
 
     @property
     def tasks(self) -> list[Task]:
-        """All that are kept, oldest first: under way, the last thousand that have ended, and those still to be told."""
+        """All that are kept, oldest first: under way, the last thousand that have ended, and those still to be told.
+
+        Of those that have ended only as many as hold no more than ``keep_bytes``.
+        """
         with self.lock:
             return self.store.tasks
 
@@ -252,6 +262,31 @@ class AsyncToolManager(Opener):
     def cancel_task(self, task: Task, reason: str = "") -> bool:
         """Cancel a task; False if it has ended."""
         return self.feed(task, lifecycle.CancelRequested(self.clock(), reason))
+
+    def forget(self, which: Task | AsyncTool | str | int | None = None) -> int:
+        """Let go of ended tasks, with their values, arguments and errors, to free memory. Returns how many they were.
+
+        Their results are not told any more; ``task.value`` and ``task.result()`` say that they were forgotten.
+
+        Args:
+            which: A task, its id or number; a tool or its name, for all its runs; None for all tasks.
+        """
+        with self.lock:
+            found = [which] if isinstance(which, Task) else self._found(which)
+            ended = [task for task in found if task.manager is self and task.done()]
+            ended = [task for task in ended if self.store.forget(task) or not task.forgotten]
+        for task in ended:
+            task.let_go("It was forgotten.", {})
+            task.delivered = True
+        return len(ended)
+
+    def _found(self, which: AsyncTool | str | int | None) -> list[Task]:
+        if which is None:
+            return self.store.tasks
+        if isinstance(which, (str, int)) and (task := self.store.find(which)) is not None:
+            return [task]
+        name = getattr(which, "tool_name", which)
+        return [task for task in self.store.tasks if task.tool_name == name]
 
     def shutdown(self, wait: bool = True, cancel: bool = False) -> None:
         """Accept no more tasks.

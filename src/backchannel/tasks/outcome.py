@@ -55,7 +55,7 @@ class AsyncTaskResult:
             task.id,
             task.tool_name,
             task.arguments,
-            task.value,
+            None if task.forgotten else task.value,
             task.error,
             task.elapsed,
             task.reading,

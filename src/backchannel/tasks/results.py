@@ -70,6 +70,8 @@ def told(task: Task, limit: int = LIMIT) -> str:
     """Return what a model is told at a task's end, at most ``limit`` characters: also where the rest of it is."""
     if task.status != "done":
         return task.summary(limit)
+    if task.forgotten:
+        return task.summary(limit)
     looks = looks_at_results(task.owner)
     return text_for_model(task.value, task.reading, f"task {task.number}, id {task.id},", limit, looks=looks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections import deque
@@ -10,7 +11,10 @@ from collections.abc import Collection, Hashable, Iterator
 from .ledger import token_hash
 from .task import Task
 
-__all__ = ["TaskStore"]
+__all__ = ["HEAVY", "TaskStore"]
+
+HEAVY = 16_384
+"""Tasks that hold less than this are counted only, bytes."""
 
 
 class TaskStore:
@@ -26,6 +30,9 @@ class TaskStore:
         # By hash: a ledger has no tokens, and one that came from there works as well.
         self._tokens: dict[str, Task] = {}
         self._hashes: dict[str, list[str]] = {}
+        self._weights: dict[Task, int] = {}
+        self._weight = 0
+        self._sweep_at = 1000
         self._same: dict[Hashable, list[Task]] = {}
         self._last_ended: dict[Hashable, Task] = {}
 
@@ -99,10 +106,44 @@ class TaskStore:
         self._ended.append(task)
         if len(self._ended) > kept:
             old = self._ended.popleft()
-            if old.owed:
+            if old.owed and not old.orphaned:
                 self._owed.add(old)
             else:
                 self._forget(old)
+        if len(self._owed) > self._sweep_at:
+            for old in [task for task in self._owed if task.orphaned]:
+                self.told(old)
+            self._sweep_at = 2 * len(self._owed) + 1000
+
+    def weigh(self, task: Task, weight: int, most: int) -> list[Task]:
+        """Note what an ended task holds, in bytes. Of the heavy ones no more than ``most`` is kept, and the newest.
+
+        Returns:
+            Those that are to keep their text only, for they are still to be told; the others are forgotten here.
+        """
+        if task.id not in self._tasks:
+            return []
+        self._weights[task] = weight
+        self._weight += weight
+        pending = []
+        while self._weight > most and len(self._weights) > 1:
+            old = next(iter(self._weights))
+            if old.owed and not old.orphaned:
+                self._unweigh(old)
+                pending.append(old)
+            else:
+                self.forget(old)
+        return pending
+
+    def forget(self, task: Task) -> bool:
+        """Keep an ended task no longer; whether it was kept."""
+        if task.id not in self._tasks:
+            return False
+        with contextlib.suppress(ValueError):
+            self._ended.remove(task)
+        self._owed.discard(task)
+        self._forget(task)
+        return True
 
     def told(self, task: Task) -> None:
         """A task was told: it need not be kept for that any more."""
@@ -110,7 +151,11 @@ class TaskStore:
             self._owed.remove(task)
             self._forget(task)
 
+    def _unweigh(self, task: Task) -> None:
+        self._weight -= self._weights.pop(task, 0)
+
     def _forget(self, task: Task) -> None:
+        self._unweigh(task)
         del self._tasks[task.id]
         del self._by_number[task.number]
         if self._last_ended.get(task.key) is task:

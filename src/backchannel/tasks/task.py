@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskLostError, TaskTimedOutError
@@ -20,10 +22,25 @@ if TYPE_CHECKING:
     from .ledger_state import TaskRecord
     from .manager import AsyncToolManager
 
-__all__ = ["Announce", "Task"]
+__all__ = ["NAMELESS", "Announce", "GoneAgent", "Task"]
 
 _ROW_TEXT = 500
 _ROW_LOGS = 20
+
+NAMELESS = "default"
+"""The ``agent_id`` of agents that were given none: whoever comes with it later need not be the same agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoneAgent:
+    """Stands for the owner of a task that nobody has any more."""
+
+    agent_id: str | None
+
+    @property
+    def may_return(self) -> bool:
+        """Whether an agent with its id can be taken for it."""
+        return self.agent_id not in (None, NAMELESS)
 
 
 class Task(Reported, Awaited):
@@ -36,7 +53,6 @@ class Task(Reported, Awaited):
         id: Unique, 8 hexadecimal digits.
         number: Small number to say, counted by the manager from 1.
         arguments: By name, checked and converted.
-        owner: Who asked for it, or None where somebody did by hand.
         call_id: Id of the model's call, or None.
         announce: When a conversation tells its result.
         claimed: Whether somebody is to tell its result, though nobody who tells asked for it.
@@ -61,6 +77,8 @@ class Task(Reported, Awaited):
         "_delivered",
         "_error",
         "_label",
+        "_owner",
+        "_text",
         "_value",
         "again",
         "announce",
@@ -77,7 +95,6 @@ class Task(Reported, Awaited):
         "manager",
         "number",
         "options",
-        "owner",
         "reading",
         "record",
         "recorded",
@@ -110,6 +127,7 @@ class Task(Reported, Awaited):
         self.number = number
         self.tool_name = tool_name
         self.arguments = arguments
+        self._text: str | None = None
         self.owner = owner
         self.call_id = call_id
         self.announce: Announce = options.announce
@@ -135,6 +153,32 @@ class Task(Reported, Awaited):
         self._delivered = self._announced = False
 
     # Looking
+
+    @property
+    def owner(self) -> Any:
+        """Who asked for it, or None where somebody did by hand; a `GoneAgent` where nobody has that agent any more.
+
+        A task does not keep its owner in memory.
+        """
+        reference, agent_id = self._owner
+        if not isinstance(reference, weakref.ref):
+            return reference
+        owner = reference()
+        return GoneAgent(agent_id) if owner is None else owner
+
+    @owner.setter
+    def owner(self, owner: Any) -> None:
+        try:
+            reference: Any = owner if owner is None else weakref.ref(owner)
+        except TypeError:  # an object that cannot be referred to weakly
+            reference = owner
+        self._owner: tuple[Any, str | None] = reference, getattr(owner, "agent_id", None)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether its owner is gone, and no other agent may be told its result."""
+        owner = self.owner
+        return isinstance(owner, GoneAgent) and not owner.may_return
 
     @property
     def status(self) -> TaskStatus:
@@ -243,13 +287,26 @@ class Task(Reported, Awaited):
 
     @property
     def value(self) -> Any:
-        """What the function returned; None before its end and where it has no value."""
+        """What the function returned; None before its end and where it has no value.
+
+        Raises:
+            TaskError: If it was forgotten.
+        """
+        if self._text is not None and self.life.state == "done":
+            raise self._let_go_error()
         return self._value
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether its value, arguments and error were let go of."""
+        return self._text is not None
 
     @property
     def error(self) -> BaseException | None:
         """What the function raised, or why the task ended without; None where it is done or under way."""
         if self._error is None and self.life.finished is not None:
+            if self._text is not None and self.life.state == "failed":
+                return self._let_go_error()
             if self.life.state == "cancelled":
                 return TaskCancelledError(self._said(self._ending()))
             if self.life.state == "timed_out":
@@ -282,6 +339,13 @@ class Task(Reported, Awaited):
         a plain function ends at its next `track` step, where it waits for another task, or where it asks `cancelled`.
         """
         return self.manager.cancel_task(self, reason)
+
+    def forget(self) -> bool:
+        """Let go of its value, its arguments and its error, to free memory; False if it has not ended.
+
+        Its manager does not know it any more, and its result is not told. ``value`` and `result` say so.
+        """
+        return self.manager.forget(self) > 0
 
     def run_again(self) -> Task:
         """Start its tool once more with its arguments, and return the new task. It must have ended.
@@ -319,6 +383,8 @@ class Task(Reported, Awaited):
 
     def summary(self, limit: int = LIMIT) -> str:
         """Return the result or why there is none, for a model or a person, at most ``limit`` characters."""
+        if self._text is not None:
+            return cut(self._text, limit)
         match self.status:
             case "done":
                 if self.reading is not None and self.reading.text is not None:
@@ -388,6 +454,14 @@ class Task(Reported, Awaited):
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
+    def let_go(self, text: str, arguments: Mapping[str, Any]) -> None:
+        """Keep a text in place of the value and the error, and these arguments in place of its own. It has ended."""
+        self._label = self.label
+        self._text, self.arguments = text, arguments
+        self._value = self._error = None
+        self.reading = Reading(text)
+        self.dependencies = ()
+
     def leave_to_parent(self) -> None:
         """This is a forked child: whoever is to be told the result is told by the parent."""
         self._delivered = True
@@ -400,6 +474,8 @@ class Task(Reported, Awaited):
         self._delivered, self._announced = told, announced
 
     def _outcome(self) -> Any:
+        if self._text is not None:
+            raise self._let_go_error()
         if self.life.state == "done":
             return self._value
         if self.life.state == "failed":
@@ -411,6 +487,12 @@ class Task(Reported, Awaited):
             return self.summary(limit)
         said, name = error_text(self._error, limit), type(self._error).__name__
         return said if self.restored or said.startswith(name) else cut(f"{name}: {said}", limit)
+
+    def _let_go_error(self) -> TaskError:
+        return TaskError(
+            self._said("was forgotten, to free memory: its value, arguments and error are gone").removesuffix(".")
+            + ". Call its tool again for a new result, or give the manager more keep_bytes."
+        )
 
     def _said(self, what: str) -> str:
         return f"Task {self.number}, {self.label}, {what.removesuffix('.')}."

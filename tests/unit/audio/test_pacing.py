@@ -157,3 +157,38 @@ def test_a_player_that_plays_on_hears_every_sample_of_every_response(sizes: list
         pacer.on_played(0, total, played)
     finished |= {fact.response_id: fact.samples for fact in pacer.heard() if fact.finished}
     assert finished == {f"r{index}": size for index, size in enumerate(sizes)}
+
+
+def test_voice_that_nobody_plays_is_bounded_and_the_oldest_responses_go():
+    pacer = Pacer(RATE, lead_ms=100, keep_s=1.0)
+    for number in range(50):
+        pacer.push(f"r{number}", voice(300))
+        pacer.complete(f"r{number}")
+    assert sum(len(response.data) for response in pacer._responses) <= 2 * 1000
+    assert pacer.dropped() == [Unheard(f"r{number}", 300) for number in range(47)]
+    assert pacer.dropped() == []
+    assert pacer.heard() == [Heard(f"r{number}", 0, True) for number in range(47)]
+    # Whoever comes then hears the last ones.
+    (first, *_) = pacer.rewind()
+    assert first.response_id == "r47"
+
+
+def test_of_one_response_that_is_too_long_the_end_is_dropped():
+    pacer = Pacer(RATE, lead_ms=100, chunk_ms=100, keep_s=1.0)
+    for _ in range(20):
+        pacer.push("r", voice(100))
+    assert sum(item.samples for item in pacer.dropped()) == 1000
+    played = 0
+    while chunks := pacer.on_played(0, played + 100, played + 100):
+        played += sum(chunk.samples for chunk in chunks)
+    pacer.complete("r")
+    assert pacer.heard() == [Heard("r", 1000, True)]
+
+
+def test_responses_that_are_never_complete_are_bounded():
+    pacer, played = Pacer(RATE), 0
+    for number in range(3000):
+        played += sum(chunk.samples for chunk in pacer.push(f"r{number}", voice(1)))
+        pacer.on_played(0, played, played)
+        pacer.heard()
+    assert len(pacer._responses) <= 1000

@@ -68,3 +68,25 @@ def test_an_answer_that_was_heard_whole_is_not_marked_by_a_later_interruption() 
     second = captions.said("assistant", "Two", final=False)
     assert captions.interrupted([]) == [{**second, "final": True}]
     assert captions.heard("r1") == [{**first, "heard": True}]
+
+
+def test_what_nobody_plays_is_bounded() -> None:
+    captions = Captions()
+    for number in range(5000):
+        captions.said("assistant", f"sentence {number}", final=True)
+    assert sum(map(len, captions._spoken.values())) <= 200
+    for number in range(1000):
+        captions.response_started(f"r{number}")
+        captions.said("assistant", f"sentence {number}", final=True)
+    assert sum(map(len, captions._spoken.values())) <= 400
+    assert [op["text"] for op in captions.heard("r999")] == ["sentence 999"]
+    assert captions.dropped({"r998"})[0]["heard"] is False
+    assert captions.heard("r998") == []
+
+
+def test_a_text_without_an_end_is_bounded() -> None:
+    captions = Captions()
+    for _ in range(10_000):
+        op = captions.said("assistant", "word ", final=False)
+    assert len(op["text"]) == MAX_CHARS
+    assert len(captions._open["assistant"][1]) <= MAX_CHARS + 1

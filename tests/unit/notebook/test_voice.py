@@ -585,3 +585,23 @@ async def test_the_saved_output_shows_an_open_question_as_text() -> None:
     assert text.endswith("Waiting for your approval: Delete <b>a</b>?")
     assert "Delete &lt;b&gt;a&lt;/b&gt;?" in html
     assert "<b>" not in html
+
+
+@virtual_time
+async def test_voice_that_no_page_plays_is_dropped_in_the_end_and_said() -> None:
+    talk = Talk()
+    talk.page(Hello("p", 1, lab=True))
+    talk.voice.begin()
+    await talk.rest()
+    for number in range(40):
+        await talk.say(
+            BidiResponseStartEvent(f"r{number}"),
+            transcript("assistant", f"Answer {number}."),
+            speech(10 * RATE, f"r{number}"),
+            BidiResponseCompleteEvent(f"r{number}", "complete"),
+        )
+    dropped = {response_id for response_id, samples, finished in talk.agent.reports if finished and samples == 0}
+    assert {"r0", "r9"} <= dropped < {f"r{number}" for number in range(40)}
+    assert not any(op["heard"] for op in talk.ops("caption"))
+    assert "no page has played it" in talk.voice.snapshot()["notices"][-1]
+    await talk.voice.stop()

@@ -90,3 +90,5 @@ class ThreadRunner:
             job.context.run(job.raised, error)
         else:
             job.context.run(job.returned, value)
+        # The frames of the error lead back to this one, which would keep the arguments in memory.
+        del job, value, error
