@@ -94,6 +94,8 @@ class BidiAgent(AgentBase):
         self.load_tools_from_directory = load_tools_from_directory
         self._conversation: BidiLoop | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._opening: BidiLoop | None = None
+        self._opened: asyncio.Future[None] | None = None
         self._reader: weakref.ref[Any] | None = None
         self._tracked = False
         self.announced: set[str] = set()
@@ -151,18 +153,21 @@ class BidiAgent(AgentBase):
         conversation = BidiLoop(self)
         conversation.conversation.playback.tracked = self._tracked
         starting = asyncio.create_task(conversation.start(invocation_state), name="backchannel-start")
-        self._starting = starting
+        over: asyncio.Future[None] = starting.get_loop().create_future()
+        starting.add_done_callback(lambda _: None if over.done() else over.set_result(None))
+        self._starting, self._opening, self._opened = starting, conversation, over
         try:
-            await starting
+            await over
         except asyncio.CancelledError:
-            if not starting.cancelled() and starting.exception() is None:
+            await conversation.end_start(starting)
+            if starting.done() and not starting.cancelled() and starting.exception() is None:
                 await conversation.stop()  # It had just connected.
-            current = asyncio.current_task()
-            if current is None or not current.cancelling():
-                raise AgentStateError("the agent was stopped before it was connected") from None
             raise
         finally:
-            self._starting = None
+            self._starting = self._opening = self._opened = None
+        if not starting.done() or starting.cancelled():
+            raise AgentStateError("the agent was stopped before it was connected")
+        starting.result()
         self._conversation = conversation
         if self._directory is not None:
             self._directory.watch()
@@ -218,7 +223,7 @@ class BidiAgent(AgentBase):
         starting = self._starting
         if starting is not None and starting is not asyncio.current_task():
             if why_dead(starting.get_loop()) is None:
-                await self._on_its_loop(starting.get_loop(), lambda: _cancelled(starting))
+                await self._on_its_loop(starting.get_loop(), lambda: self._stop_starting(starting))
             else:
                 self._starting = None
         conversation = self._conversation
@@ -336,6 +341,13 @@ class BidiAgent(AgentBase):
         else:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
 
+    async def _stop_starting(self, starting: asyncio.Task[None]) -> None:
+        opening, over = self._opening, self._opened
+        if opening is not None and over is not None:
+            await opening.end_start(starting)
+            if not over.done():
+                over.set_result(None)
+
     def _offer_task_tool(self) -> None:
         super()._offer_task_tool()
         self.approvals.offer()
@@ -344,12 +356,6 @@ class BidiAgent(AgentBase):
         super()._tools_changed()
         if self._conversation is not None:
             self._conversation.tools_changed()
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    if not task.cancelling():
-        task.cancel()
-    await asyncio.wait({task})
 
 
 def _check_alive(conversation: BidiLoop) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-__all__ = ["CANCEL_S", "begun", "cancelled", "completed", "dropped", "in_time", "left_behind", "why_dead"]
+__all__ = ["CANCEL_S", "begun", "cancelled", "completed", "dropped", "in_time", "leave", "left_behind", "why_dead"]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ async def cancelled(works: Mapping[asyncio.Task[Any], What], within_s: float, ow
             await asyncio.wait(works, timeout=within_s)
     finally:
         for task, what in works.items():
-            _leave(task, what, owner, f"has not ended {within_s:.2g} s after it was cancelled; it is left behind")
+            leave(task, what, owner, f"has not ended {within_s:.2g} s after it was cancelled; it is left behind")
 
 
 async def completed(work: Awaitable[T], what: What, owner: object = None) -> T:
@@ -86,7 +86,7 @@ async def in_time(task: asyncio.Task[Any], what: What, within_s: float, owner: o
     finally:
         timer.cancel()
         if not task.done():
-            _leave(task, what, owner, f"has not returned after {within_s:.2g} s; it is left to go on by itself")
+            leave(task, what, owner, f"has not returned after {within_s:.2g} s; it is left to go on by itself")
     if task.done():
         task.result()
     return task.done()
@@ -124,7 +124,10 @@ def _fire(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
         loop.call_soon_threadsafe(over.cancel)
 
 
-def _leave(task: asyncio.Task[Any], what: What, owner: object, why: str) -> None:
+def leave(task: asyncio.Task[Any], what: What, owner: object, why: str = "does not end; it is left behind") -> None:
+    """Look after a task that nobody waits for: name it in the log, and retrieve its late error."""
+    for other in [other for other in _left if other.get_loop().is_closed()]:
+        del _left[other]  # It cannot end any more.
     name = what if isinstance(what, str) else what(task)
     _left[task] = owner, name
     if task.done():
@@ -135,6 +138,6 @@ def _leave(task: asyncio.Task[Any], what: What, owner: object, why: str) -> None
 
 
 def _ended(task: asyncio.Task[Any]) -> None:
-    _, what = _left.pop(task)
+    _, what = _left.pop(task, (None, "a task"))
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.debug("%s raised while it was ended: %s: %s", what, type(error).__name__, error)

@@ -84,8 +84,7 @@ class Link:
     async def open(self) -> None:
         """Make the first connection."""
         system_prompt, tools, messages = self._owner.context()
-        start = self._model.start(system_prompt=system_prompt, tools=tools, messages=messages)
-        await completed(start, f"{self.name}.start", self._model)
+        await self._model.start(system_prompt=system_prompt, tools=tools, messages=messages)
         self.generation = 1
         self._owner.connected()
         await self.gate.open()

@@ -67,7 +67,7 @@ from ..observability import session_telemetry
 from .background import BackgroundTasks
 from .calls import failed_call, run_with_hooks
 from .conversation import Conversation
-from .ending import begun, cancelled, completed, dropped, in_time, why_dead
+from .ending import CANCEL_S, begun, cancelled, dropped, in_time, leave, why_dead
 from .gate import HELD_AUDIO_S, AudioDroppedError
 from .history import history_for_model
 from .link import Link
@@ -154,9 +154,10 @@ class BidiLoop:
         agent = self._agent
         self._state = {} if invocation_state is None else invocation_state
         try:
-            before = agent.hooks.invoke_callbacks_async(BidiBeforeInvocationEvent(agent))
-            await completed(before, self._doing)
+            await agent.hooks.invoke_callbacks_async(BidiBeforeInvocationEvent(agent))
+            self._check_wanted()
             await self._link.open()
+            self._check_wanted()
         except BaseException as error:
             self._closing = True
             self._until = self._loop.time() + ENDING_S
@@ -169,6 +170,23 @@ class BidiLoop:
         self._background.watch()
         self._supervisor = asyncio.create_task(self._supervise(), name="backchannel-reader")
         self._spawn(self._outbox.run(), "backchannel-sender", f"{self._link.name}.send")
+
+    async def end_start(self, starting: asyncio.Task[None]) -> None:
+        """Cancel the task that runs `start`, and wait for it; one that takes no cancellation is left behind."""
+        if not starting.cancelling():
+            starting.cancel()
+        await asyncio.wait({starting}, timeout=CANCEL_S)
+        if not self._closing:
+            self._abandoned = not starting.done()
+        elif not starting.done():
+            await asyncio.wait({starting}, timeout=ENDING_S)
+        if not starting.done():
+            owner = self._agent.model if self._agent.hooks.awaited(starting) is None else None
+            leave(starting, self._doing(starting, f"{self._link.name}.start"), owner)
+
+    def _check_wanted(self) -> None:
+        if self._abandoned:
+            raise AgentStateError("the agent was stopped before it was connected")
 
     async def stop(self) -> None:
         """End it, whoever asks and however often; everyone waits until it is done, but for its own tools and hooks."""

@@ -7,9 +7,12 @@ from collections import deque
 
 from ..events import BidiAudioStreamEvent, TypedEvent
 from ..hooks import BaseHookEvent, HookRegistry
-from .stream import EventStream
+from .stream import EventStream, expendable
 
 __all__ = ["Outlet"]
+
+MOST_WAITING = 2000
+"""How many events wait for an async hook that takes its time; of more, audio and partial transcripts are dropped."""
 
 
 class Outlet:
@@ -35,6 +38,8 @@ class Outlet:
         """Give an event to the reader, after the hooks that come before it."""
         if self._pump is None:
             self.stream.put(event)
+        elif len(self._waiting) >= MOST_WAITING and expendable(event):
+            self.stream.drop(event)
         else:
             self._waiting.append(event)
 

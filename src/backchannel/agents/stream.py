@@ -10,10 +10,12 @@ from collections.abc import Callable
 from ..errors import AgentStateError
 from ..events import BidiAudioStreamEvent, BidiErrorEvent, BidiTranscriptStreamEvent, TypedEvent
 
-__all__ = ["BEHIND_S", "EventStream", "ReaderBehindError"]
+__all__ = ["BEHIND_S", "EventStream", "ReaderBehindError", "expendable"]
 
 BEHIND_S = 10.0
 """How old an unread event may get before audio and partial transcripts are given up, seconds."""
+MOST_EVENTS = 20_000
+"""How many events wait for a reader, of which some may never come; of more the oldest are given up."""
 
 
 class ReaderBehindError(Exception):
@@ -36,6 +38,7 @@ class EventStream:
         self._clock = clock
         self._dropped = dropped
         self._events: deque[tuple[float, TypedEvent]] = deque()
+        self._oldest = 0
         self._error: BaseException | None = None
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -54,6 +57,9 @@ class EventStream:
         if self._events and now - self._events[0][0] > BEHIND_S:
             self._shed(now)
         self._events.append((now, event))
+        if len(self._events) > MOST_EVENTS:
+            self._events.popleft()
+            self._oldest += 1
         self._wake()
 
     def overtake(self, event: TypedEvent) -> int:
@@ -73,6 +79,11 @@ class EventStream:
         self._events = kept
         self._wake()
         return dropped
+
+    def drop(self, event: TypedEvent) -> None:
+        """Do not give the reader this event, which is `expendable`."""
+        if isinstance(event, BidiAudioStreamEvent):
+            self._dropped(event)
 
     def silence(self) -> None:
         """Drop all audio that was not read yet."""
@@ -117,13 +128,19 @@ class EventStream:
             self._waiter.set_result(None)
 
     def _shed(self, now: float) -> None:
-        kept = deque(item for item in self._events if not _expendable(item[1]))
+        kept = deque(item for item in self._events if not expendable(item[1]))
         dropped = len(self._events) - len(kept)
         lost = [event for _, event in self._events if isinstance(event, BidiAudioStreamEvent)]
         if dropped:
+            # One word of it is enough for a reader that has not read the last one.
+            told = [item for item in kept if _tells_of_it(item[1])]
+            for item in told:
+                kept.remove(item)
+                dropped += item[1]["details"]["dropped"]
+            oldest = f" and the {self._oldest} oldest events" if self._oldest else ""
             error = ReaderBehindError(
                 f"the reader of receive() is more than {BEHIND_S:.0f} s behind: {dropped} audio chunks and partial "
-                "transcripts were dropped; read faster, or hand slow work to another task"
+                f"transcripts{oldest} were dropped; read faster, or hand slow work to another task"
             )
             kept.append((now, BidiErrorEvent(error, {"dropped": dropped})))
         self._events = deque((now, event) for _, event in kept)
@@ -131,7 +148,12 @@ class EventStream:
             self._dropped(event)
 
 
-def _expendable(event: TypedEvent) -> bool:
+def _tells_of_it(event: TypedEvent) -> bool:
+    return isinstance(event, BidiErrorEvent) and isinstance(event.error, ReaderBehindError)
+
+
+def expendable(event: TypedEvent) -> bool:
+    """Whether a reader that is far behind can do without this event."""
     return isinstance(event, BidiAudioStreamEvent) or (
         isinstance(event, BidiTranscriptStreamEvent) and not event["is_final"]
     )

@@ -99,6 +99,8 @@ class VoiceMachine:
     def response_started(self, response_id: str) -> None:
         """The model begins to answer."""
         self._responses.add(response_id)
+        if len(self._responses) > 1000:  # a model that completes none
+            self._responses = {response_id}
 
     def response_completed(self, response_id: str, *, tool_use: bool = False) -> None:
         """The model has sent all of an answer; with ``tool_use`` more will come."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from backchannel.agents.outlet import Outlet
 from backchannel.agents.stream import BEHIND_S, EventStream, ReaderBehindError
 from backchannel.events import (
     BidiAudioStreamEvent,
@@ -13,6 +15,7 @@ from backchannel.events import (
     BidiResponseStartEvent,
     BidiTranscriptStreamEvent,
 )
+from backchannel.hooks import BidiMessageAddedEvent, HookRegistry
 
 
 class Clock:
@@ -26,9 +29,9 @@ def audio(n: int = 0) -> BidiAudioStreamEvent:
     return BidiAudioStreamEvent.from_data(bytes([n, 0]), 16000, "r")
 
 
-async def drain(stream: EventStream) -> list[object]:
+async def drain(stream: EventStream) -> list[Any]:
     stream.close()
-    events: list[object] = []
+    events: list[Any] = []
     while (event := await stream.get()) is not None:
         events.append(event)
     return events
@@ -110,3 +113,45 @@ async def test_a_reader_far_behind_loses_audio_and_partial_words_only_and_is_tol
     assert kept[2]["details"] == {"dropped": 2}
     assert isinstance(kept[2].error, ReaderBehindError)
     assert kept[3] is late
+
+
+async def test_a_reader_that_does_not_come_is_told_once_of_all_that_was_dropped():
+    clock = Clock()
+    stream = EventStream(clock)
+    stream.put(BidiResponseStartEvent("r"))
+    for _ in range(100):
+        clock.now += BEHIND_S + 0.1
+        stream.put(audio(1))
+    kept = await drain(stream)
+    told = [event for event in kept if event["type"] == "bidi_error"]
+    assert [event["details"] for event in told] == [{"dropped": 99}]
+
+
+async def test_events_that_nobody_reads_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("backchannel.agents.stream.MOST_EVENTS", 100)
+    stream = EventStream(Clock())
+    for number in range(1000):
+        stream.put(BidiResponseStartEvent(f"r{number}"))
+    assert [event["response_id"] for event in await drain(stream)] == [f"r{number}" for number in range(900, 1000)]
+
+
+async def test_audio_behind_a_hook_that_hangs_is_bounded():
+    dropped: list[Any] = []
+    hooks = HookRegistry()
+    outlet = Outlet(hooks, EventStream(Clock(), dropped.append))
+    hooks.add_callback(BidiMessageAddedEvent, _hangs)
+    outlet.hook(BidiMessageAddedEvent(None, {"role": "user", "content": []}))
+    for _ in range(5000):
+        outlet.emit(audio(1))
+    outlet.emit(BidiResponseStartEvent("last"))
+    assert len(outlet._waiting) < 2100
+    assert len(dropped) > 2900
+    assert outlet.pump is not None
+    await asyncio.sleep(0)
+    outlet.pump.cancel()
+    await asyncio.wait({outlet.pump})
+    assert (await drain(outlet.stream))[-1]["response_id"] == "last"
+
+
+async def _hangs(_: Any) -> None:
+    await asyncio.Event().wait()
