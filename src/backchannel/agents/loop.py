@@ -91,7 +91,7 @@ HEARD_LESS_S = 0.3
 """How much of the end of a question the user need not have heard before they begin to answer it, seconds."""
 RETRY_S = 5.0
 """How long to wait after a connection could not be made ahead of time, seconds."""
-ENDING_S = 9.0
+ENDING_S = 8.0
 """How long the end of a conversation may take, whatever hangs, seconds; of that at most:"""
 WORK_S = 5.5
 """for tools and hooks that are cancelled,"""
