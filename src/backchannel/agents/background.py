@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .bidi import BidiAgent
 
 __all__ = ["BackgroundTasks"]
+
+_log = logging.getLogger(__name__)
 
 UPDATE_S = 0.2
 """The shortest time between two updates of progress in the event stream, seconds."""
@@ -137,7 +140,7 @@ class BackgroundTasks:
         if kind == "progressed":
             self._loop.call_later(UPDATE_S, self._publish_moved)
             return
-        self._emit(TaskUpdateEvent(task.snapshot()))
+        self._publish(task)
         if kind == "queued":
             for other in self._untold.values():
                 if other.superseded_by == task.id:
@@ -171,10 +174,16 @@ class BackgroundTasks:
         for _ in range(min(len(self._moved), MOST_UPDATES)):
             task = self._moved.pop()
             if not task.done():
-                self._emit(TaskUpdateEvent(task.snapshot()))
+                self._publish(task)
         if self._moved and not self._scheduled:
             self._scheduled = True
             self._loop.call_later(UPDATE_S, self._publish_moved)
+
+    def _publish(self, task: Task) -> None:
+        try:
+            self._emit(TaskUpdateEvent(task.snapshot()))
+        except Exception:  # noqa: BLE001 - one task that cannot be shown holds up no other
+            _log.exception("task %s cannot be shown; the others go on", task.id)
 
     # Milestones
 

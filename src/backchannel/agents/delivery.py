@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from ..events.values import encodable
 from ..tasks import AsyncTaskResult
 from ..tools.text import error_text, text_of
 from .announcements import MOST_RESULTS, longest_result
@@ -221,7 +222,7 @@ def results_text(results: Sequence[AsyncTaskResult], perhaps_told: frozenset[str
         "what matters of it, and do not start it again for that.]"
     )
     text = "\n\n".join([head, *(_told(result, result.task_id in perhaps_told, limit) for result in results)])
-    return PassingText(text, "\n".join(map(result_line, results)))
+    return PassingText(encodable(text), encodable("\n".join(map(result_line, results))))
 
 
 def _told(result: AsyncTaskResult, perhaps_told: bool, limit: int) -> str:

@@ -252,7 +252,7 @@ class TaskUpdateEvent(TypedEvent):
     __slots__ = ()
 
     def __init__(self, task: Mapping[str, Any]) -> None:
-        super().__init__(type="task_update", task=dict(task))
+        super().__init__(type="task_update", task=as_json(dict(task)))
 
 
 class ApprovalRequestEvent(TypedEvent):
@@ -286,7 +286,7 @@ class ToolUseStreamEvent(TypedEvent):
     __slots__ = ()
 
     def __init__(self, delta: Mapping[str, Any], current_tool_use: ToolUse | dict[str, Any]) -> None:
-        super().__init__(type="tool_use_stream", delta=dict(delta), current_tool_use=current_tool_use)
+        super().__init__(type="tool_use_stream", delta=as_json(dict(delta)), current_tool_use=as_json(current_tool_use))
 
 
 class ToolStreamEvent(TypedEvent):

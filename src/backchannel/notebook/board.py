@@ -93,21 +93,27 @@ class Board:
     def move(self, tasks: Iterable[Task]) -> None:
         """Show how far these tasks are."""
         for task in tasks:
-            if self.rows.remark(task.id) != self._reruns.remark(task):
-                self.rows.put(self._reruns.row(task))
-            progress = task.progress
-            known = self.rows.move(
-                task.id,
-                progress.done,
-                progress.total,
-                _rounded(progress.fraction, 4),
-                _rounded(progress.eta_s, 1),
-                round(task.elapsed, 1),
-                progress.message,
-            )
-            if not known:
+            try:
+                self._move(task)
+            except Exception:  # noqa: BLE001 - its whole row says what is wrong; the others move on
                 self.rows.put(self._reruns.row(task))
         self.output.changed()
+
+    def _move(self, task: Task) -> None:
+        if self.rows.remark(task.id) != self._reruns.remark(task):
+            self.rows.put(self._reruns.row(task))
+        progress = task.progress
+        known = self.rows.move(
+            task.id,
+            progress.done,
+            progress.total,
+            _rounded(progress.fraction, 4),
+            _rounded(progress.eta_s, 1),
+            round(task.elapsed, 1),
+            progress.message,
+        )
+        if not known:
+            self.rows.put(self._reruns.row(task))
 
     def receive(self, message: FromPage) -> None:
         """Handle what a page sent."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
+from ..events.values import encodable
+
 __all__ = ["MAX_CHARS", "Captions"]
 
 MAX_CHARS = 10_000
@@ -91,4 +93,4 @@ class Captions:
 def _caption(name: str, role: str, text: str, *, final: bool, heard: bool) -> Op:
     if len(text) > MAX_CHARS:
         text = text[: MAX_CHARS - 1] + "…"
-    return {"op": "caption", "id": name, "role": role, "text": text, "final": final, "heard": heard}
+    return {"op": "caption", "id": name, "role": role, "text": encodable(text), "final": final, "heard": heard}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ..events.values import encodable
 from ..tasks.again import hindrance
 from ..tools.text import error_text
 from .notes import note_of, waits
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Reruns"]
 
 _FAULTS = 1000
+_log = logging.getLogger(__name__)
 
 
 class Reruns:
@@ -25,9 +28,13 @@ class Reruns:
         self._faults: dict[str, tuple[str, int]] = {}
 
     def row(self, task: Task) -> dict[str, Any]:
-        """Return the row of a task: its snapshot, and what the board says besides."""
-        note, waiting = self.remark(task)
-        return {**task.snapshot(), "note": note, "waits": waiting, "again": self.may(task)}
+        """Return the row of a task: its snapshot, and what the board says besides; never raises."""
+        try:
+            note, waiting = self.remark(task)
+            return {**task.snapshot(), "note": note, "waits": waiting, "again": self.may(task)}
+        except Exception as error:  # noqa: BLE001 - one task that cannot be shown holds up no other row
+            _log.exception("task %s cannot be shown", task.id)
+            return _unshown(task, error)
 
     def remark(self, task: Task) -> tuple[str, bool]:
         """Return the row's note, and whether nothing of the task runs just now."""
@@ -84,3 +91,23 @@ class Reruns:
             unknown = task.manager.tool(task.tool_name) is None
             return f"declare {task.tool_name} to run it again" if unknown else ""
         return "" if task.done() else "from an earlier kernel"
+
+
+def _unshown(task: Task, error: Exception) -> dict[str, Any]:
+    """Return the row of a task whose own row cannot be made."""
+    return {
+        **dict.fromkeys(("fraction", "done", "total", "eta_s")),
+        "id": task.id,
+        "number": task.number,
+        "tool": encodable(task.tool_name),
+        "label": encodable(task.tool_name),
+        "status": task.life.state,
+        "message": "",
+        "elapsed_s": 0.0,
+        "text": "",
+        "error": f"This task cannot be shown ({type(error).__name__}: {error_text(error, 200)}).",
+        "logs": [],
+        "note": "",
+        "waits": False,
+        "again": False,
+    }

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ..events.values import encodable
+from ..tasks.progress import plain_number
+
 __all__ = ["MAX_ROWS", "board_html", "board_text", "duration", "transcript_html", "transcript_text"]
 
 MAX_ROWS = 200
@@ -133,7 +136,7 @@ def _percent(fraction: float) -> str:
 
 
 def _counts(row: Mapping[str, Any]) -> str:
-    done, total = row["done"], row["total"]
+    done, total = plain_number(row["done"]), plain_number(row["total"])
     if done is None:
         return ""
     return f"{done:g} of {total:g}" if total is not None else f"{done:g}"
@@ -148,4 +151,4 @@ def _times(row: Mapping[str, Any]) -> str:
 
 
 def _bounded(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return encodable(text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…")

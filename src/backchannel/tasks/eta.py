@@ -7,7 +7,6 @@ upsets it. Samples are thinned as the run grows: a few dozen additions describe 
 from __future__ import annotations
 
 import itertools
-import math
 from typing import NamedTuple
 
 __all__ = ["Pace"]
@@ -16,6 +15,9 @@ SAMPLES = 16
 """Most samples that are kept; beyond, every second one goes and the spacing doubles."""
 
 FIRST_SPACING_S = 0.05
+
+LONGEST_S = 1e10
+"""What takes longer, some centuries, is as good as unknown, seconds."""
 
 
 class Pace(NamedTuple):
@@ -74,7 +76,7 @@ class Pace(NamedTuple):
         since = now - reported if now > reported else 0.0
         left, overdue = rest / rate - since, (rest / step - 1) * since
         left = overdue if overdue > left else left
-        return left if 0 <= left < math.inf else 0.0 if left < 0 else None
+        return left if 0 <= left < LONGEST_S else 0.0 if left < 0 else None
 
 
 def _measured(samples: tuple[tuple[float, float], ...]) -> tuple[float | None, float]:

@@ -171,7 +171,7 @@ class Ledger:
         """A task has come to its end."""
         self.created(task)
         if task.progress.done is not None or task.progress.message:
-            self._write(progress_entry(task, self.now()))
+            self._write_moved(task)
         self._write(ended_entry(task, self._wall(task, task.finished)))
         self._progress_at.pop(task.id, None)
         self._dirty = True
@@ -328,8 +328,14 @@ class Ledger:
                 self._moved.add(task)
                 continue
             self._progress_at[task.id] = now
+            self._write_moved(task)
+
+    def _write_moved(self, task: Task) -> None:
+        try:
             self.created(task)
             self._write(progress_entry(task, self.now()))
+        except Exception as error:  # noqa: BLE001 - what one task reported holds up neither its end nor the others
+            _log.error("the progress of task %s was not written to %s: %s", task.id, self.location, error_text(error))
 
     def _is_mostly_dead(self) -> bool:
         count = self._journal.count

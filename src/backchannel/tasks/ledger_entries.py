@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from ..journal import Entry
 from ..observability.redaction import REDACTED, redact, redact_field
 from ..observability.secret_text import name_kind, redact_text
 from ..tools.text import LIMIT, cut, error_text, shown, text_of
+from .progress import plain_number
 from .wording import label_of
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def progress_entry(task: Task, at: float) -> Entry:
         "kind": "task.progressed",
         "id": task.id,
         "at": at,
-        "done": _number(progress.done),
-        "total": _number(progress.total),
+        "done": plain_number(progress.done),
+        "total": plain_number(progress.total),
         "message": _clean(cut(progress.message, _TEXT_ONLY), _secrets(task.arguments)),
     }
 
@@ -251,7 +251,3 @@ def _clean(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, REDACTED)
     return redact_text(text)
-
-
-def _number(value: float | None) -> float | None:
-    return value if value is None or math.isfinite(value) else None

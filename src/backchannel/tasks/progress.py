@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import math
 import numbers
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -13,9 +14,22 @@ from ..errors import TaskCancelledError
 if TYPE_CHECKING:
     from .task import Task
 
-__all__ = ["Bar", "Progress", "Track", "cancelled", "current_task", "progress", "running_task", "track", "yielded"]
+__all__ = [
+    "Bar",
+    "Progress",
+    "Track",
+    "cancelled",
+    "current_task",
+    "plain_number",
+    "progress",
+    "running_task",
+    "track",
+    "yielded",
+]
 
 T = TypeVar("T")
+
+_EXACT = 2**63
 
 running_task: contextvars.ContextVar[Task | None] = contextvars.ContextVar("backchannel_task", default=None)
 """The task whose body runs here; set by whatever runs it."""
@@ -60,16 +74,25 @@ def progress(done: float | None = None, total: float | None = None, message: str
     """
     task = running_task.get()
     if task is not None:
-        task.report(_number(done), _number(total), str(message) if message else None)
+        task.report(plain_number(done), plain_number(total), str(message) if message else None)
 
 
-def _number(value: Any) -> float | None:
-    if value is None or type(value) is int:
+def plain_number(value: Any) -> float | None:
+    """Return a number that JSON, msgpack and a bar can hold: an int of 64 bits, or a finite float; None for no number.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is text that says none.
+    """
+    if value is None or (type(value) is int and -_EXACT < value < _EXACT):
         return value
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return -sys.float_info.max if value < 0 else sys.float_info.max
     if not math.isfinite(number):
         return None
-    return int(number) if number.is_integer() else number
+    return int(number) if number.is_integer() and -_EXACT < number < _EXACT else number
 
 
 _REPORT = frozenset({"done", "total", "message", "fraction"})
@@ -93,7 +116,7 @@ def yielded(item: Any) -> Progress | None:
         return None
     if done is None and fraction is not None:
         done, total = fraction, 1
-    return Progress(_number(done), _number(total), message or "")
+    return Progress(plain_number(done), plain_number(total), message or "")
 
 
 def _is_real(value: Any) -> bool:
@@ -120,8 +143,8 @@ def track(iterable: Any, label: str = "", total: float | None = None) -> Any:
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
     if isinstance(iterable, AsyncIterable):
-        return _track_async(iterable, label, _number(total))
-    return Track(iterable, label, _number(total))
+        return _track_async(iterable, label, plain_number(total))
+    return Track(iterable, label, plain_number(total))
 
 
 class Track(Iterable[T]):
@@ -196,7 +219,7 @@ class Bar:
         if self._closed:
             return
         changed = label != self._label
-        self._done, self._total, self._label = _number(done) or 0, _number(total), label
+        self._done, self._total, self._label = plain_number(done) or 0, plain_number(total), label
         self._tell(label if changed else None)
 
     def close(self) -> None:

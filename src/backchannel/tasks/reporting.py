@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from ..events.values import encodable
 from ..tools.text import cut
 from .eta import Pace
 from .lifecycle import Life
-from .progress import Progress
+from .progress import Progress, plain_number
 
 if TYPE_CHECKING:
     from .manager import AsyncToolManager
@@ -71,7 +72,7 @@ class Reported:
         """Take a report of the body; None leaves a value as it was. After the end it is ignored."""
         if self.life.state != "running":
             return
-        last = self._report
+        last, done, total = self._report, plain_number(done), plain_number(total)
         if done is None:
             done, at = last.done, last.at
         else:
@@ -80,7 +81,7 @@ class Reported:
             if pace.wants(at, done):
                 self._pace = pace.add(at, done)
         self._report = _Report(
-            done, last.total if total is None else total, last.message if message is None else message, at
+            done, last.total if total is None else total, last.message if message is None else encodable(message), at
         )
         for listener in self.manager.listeners["progressed"]:
             try:
@@ -100,7 +101,7 @@ class Reported:
         if self._bar is not None:
             return False
         self._bar = (bar, label)
-        self._report = _Report(None, None, label, self._report.at)
+        self._report = _Report(None, None, encodable(label), self._report.at)
         self._pace = Pace()
         return True
 
@@ -116,7 +117,7 @@ class Reported:
 
     def restore_progress(self, done: float | None, total: float | None, message: str) -> None:
         """Take the last report that the ledger has."""
-        self._report = _Report(done, total, message, self.manager.clock())
+        self._report = _Report(plain_number(done), plain_number(total), encodable(message), self.manager.clock())
 
     def begin_again(self) -> None:
         """A further attempt begins: reports of the last one do not count."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import TaskCancelledError, TaskError, TaskFailedError, TaskLostError, TaskTimedOutError
 from ..events import TaskFinished, TaskStarted, TaskStatus
+from ..events.values import encodable
 from ..tools.text import LIMIT, cut, error_text, text_of
 from .lifecycle import Life
 from .options import Announce, TaskOptions
@@ -145,7 +146,7 @@ class Task(Reported, Awaited):
         self.life = life
         self.job: TaskJob | None = None
         self.timer: Any = None
-        self._label = label
+        self._label = None if label is None else encodable(label)
         self._value: Any = None
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[], object]] = []

@@ -7,7 +7,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from ..tools.text import text_of
+from ..events.values import encodable
+from ..tools.text import number_text, text_of
 
 __all__ = ["duration", "label_of", "percent", "words"]
 
@@ -29,7 +30,7 @@ def label_of(tool_name: str, arguments: Mapping[str, Any]) -> str:
             label = f"{label} {part}"
     if not label.isprintable() or "  " in label:
         label = " ".join(label.split())
-    return label if len(label) <= _LABEL else label[: _LABEL - 3].rstrip() + "..."
+    return encodable(label if len(label) <= _LABEL else label[: _LABEL - 3].rstrip() + "...")
 
 
 def _argument(name: str, value: Any) -> str:
@@ -37,7 +38,7 @@ def _argument(name: str, value: Any) -> str:
     if kind is str:
         return _item(value)
     if kind is int:
-        return f"{words(name)} {value}"
+        return f"{words(name)} {number_text(value)}"
     match value:
         case None | False:
             return ""
@@ -46,7 +47,7 @@ def _argument(name: str, value: Any) -> str:
         case enum.Enum():
             return _argument(name, value.value)
         case int() | float():
-            return f"{words(name)} {value}"
+            return f"{words(name)} {number_text(value)}"
         case list() | tuple() | set() | frozenset() if len(value) <= 8:
             return ", ".join(filter(None, (_item(item) for item in value)))
         case list() | tuple() | set() | frozenset() | dict():

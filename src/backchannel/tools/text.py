@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
+from ..events.values import encodable
 from .digest import digest_of
 
-__all__ = ["LIMIT", "cut", "error_text", "shown", "text_of"]
+__all__ = ["LIMIT", "cut", "error_text", "number_text", "shown", "text_of"]
 
 LIMIT = 4000
 """Characters of a result that a model is given."""
 
 _DEPTH = 12
+_LARGEST_BITS = 14_000  # About 4,200 digits: Python refuses to write 4,300.
+_EXACT = 2**63
 _WORDS = {True: "true", False: "false", None: "null"}
 _quoted = json.encoder.encode_basestring
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -52,11 +56,32 @@ def error_text(error: BaseException, limit: int = LIMIT) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Return the text, or its beginning and its whole length where it is longer than ``limit`` characters."""
-    if len(text) <= limit:
-        return text
-    note = f" ... (cut, {len(text):,} characters in all)"
-    return text[: max(limit - len(note), 0)] + note if limit > len(note) else text[:limit]
+    """Return the text, or its beginning and its whole length where it is longer than ``limit`` characters.
+
+    What UTF-8 cannot encode is replaced.
+    """
+    if len(text) > limit:
+        note = f" ... (cut, {len(text):,} characters in all)"
+        text = text[: max(limit - len(note), 0)] + note if limit > len(note) else text[:limit]
+    return encodable(text)
+
+
+def number_text(value: float) -> str:
+    """Return a number as ``str`` does, or how long it is where Python refuses to write it; never raises."""
+    try:
+        if isinstance(value, int) and int.bit_length(value) > _LARGEST_BITS:
+            return _digits(value)
+        return str(value)
+    except Exception:  # noqa: BLE001 - a subclass's own __str__, or a lower limit of digits
+        return float.__repr__(value) if isinstance(value, float) else _digits(value)
+
+
+def _digits(value: int) -> str:
+    bits = int.bit_length(value)
+    if bits < 2000:
+        return int.__repr__(value)
+    sign = "negative " if int.__lt__(value, 0) else ""
+    return f"a {sign}whole number of about {round(bits * math.log10(2)):,} digits"
 
 
 def _name_of(error: BaseException) -> str:
@@ -73,6 +98,8 @@ def _text_of(value: object, limit: int, budget: _Budget) -> str:
             return _text_of(value.value, limit, budget)
         case str():
             return str(value)
+        case int() if not isinstance(value, bool):
+            return number_text(value)
         case bytes() | bytearray() | memoryview():
             size = memoryview(value).nbytes
             budget.short = size > 0
@@ -97,7 +124,7 @@ def _flat(value: dict[Any, Any]) -> str | None:
         kind = type(item)
         if kind is str and len(item) <= 200:
             text = _quoted(item)
-        elif kind is int:
+        elif kind is int and -_EXACT < item < _EXACT:
             text = str(item)
         elif kind is bool or item is None:
             text = _WORDS[item]
@@ -135,6 +162,10 @@ def _plain(value: Any, budget: _Budget, depth: int) -> Any:
         budget.spend(len(text))
         return text
     if type(value) in (int, float):
+        if type(value) is int and not -_EXACT < value < _EXACT:
+            text = number_text(value)
+            budget.spend(len(text))
+            return value if text[-1].isdigit() else text
         budget.spend(8)
         return value
     if depth < _DEPTH:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+import json
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from backchannel.errors import TaskCancelledError
 from backchannel.tasks import AsyncToolManager, Task, cancelled, current_task, progress, track
 from backchannel.tasks.lifecycle import Life
-from backchannel.tasks.progress import running_task
+from backchannel.tasks.progress import Progress, running_task
 
 
 class Clock:
@@ -189,3 +192,42 @@ def test_a_thread_without_the_tasks_context_knows_no_task(task: Task, inside: An
     thread.join(10)
     assert found == [None]
     assert inside(current_task) is task
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize("total", [2**64, 2**70, HUGE, Fraction(HUGE, 3), -HUGE], ids=type)
+def test_a_number_that_a_bar_cannot_hold_is_bounded(task: Task, clock: Clock, inside: Any, total: Any) -> None:
+    def body() -> None:
+        for _ in track(range(3), total=total):
+            clock.now += 1
+            json.dumps(task.snapshot(), allow_nan=False)
+            msgpack_fits(task.progress)
+
+    inside(body)
+    task.report(HUGE, total, None)
+    msgpack_fits(task.progress)
+    assert json.dumps(task.snapshot(), allow_nan=False)
+
+
+def msgpack_fits(progress: Progress) -> None:
+    for number in progress[:2]:
+        assert isinstance(number, float) or number is None or -(2**63) < number < 2**63
+        assert number is None or math.isfinite(number)
+
+
+@pytest.mark.parametrize("told", [lambda: progress(1, HUGE, "x"), lambda: progress(float("inf"), float("nan"), "x")])
+def test_a_number_that_is_none_is_left_out(task: Task, inside: Any, told: Any) -> None:
+    inside(told)
+    assert task.progress.message == "x"
+    assert json.dumps(task.snapshot(), allow_nan=False)
+
+
+def test_text_of_a_body_can_always_be_encoded(task: Task, inside: Any) -> None:
+    inside(lambda: progress(1, 2, "half \ud83d"))
+    task.log("caf\udce9.csv")
+    assert task.progress.message == "half �"
+    assert task.logs == ["caf�.csv"]
+    inside(lambda: list(track([1], "caf\udce9")))
+    json.dumps(task.snapshot(), ensure_ascii=False).encode()

@@ -65,3 +65,14 @@ def test_a_label_is_one_short_line(tool: str, arguments: dict[str, Any]) -> None
     label = label_of(tool, arguments)
     assert len(label) <= 80
     assert "\n" not in label
+
+
+class Level(enum.Enum):
+    TOP = 10**5000
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**5000), Level.TOP, [10**5000], "caf\udce9.csv", ["\ud83d"]], ids=type)
+def test_a_label_can_be_written_whatever_the_value_is(value: Any) -> None:
+    label = label_of("factor", {"n": value})
+    assert label.startswith("factor ")
+    assert len(label.encode().decode()) <= 80

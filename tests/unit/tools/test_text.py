@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.tools.text import cut, error_text, text_of
+from backchannel.tools.text import cut, error_text, number_text, text_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
@@ -120,3 +120,33 @@ def test_cutting_leaves_what_fits_alone(text: str, limit: int) -> None:
     assert len(cut(text, limit)) <= limit
     if len(text) <= limit:
         assert cut(text, limit) == text
+
+
+@pytest.mark.parametrize(
+    "value", ["caf\udce9.csv", ["x\ud83d"], {"\ud83d": 1}, {"a": "\ud83d"}, OSError("\udce9")], ids=type
+)
+def test_text_can_always_be_encoded(value):
+    text = error_text(value) if isinstance(value, Exception) else text_of(value)
+    assert "�" in text.encode().decode()
+
+
+HUGE = 10**5000
+
+
+class Rude(int):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __format__ = __repr__ = __str__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("value", [HUGE, -HUGE, [HUGE], {"a": HUGE}, (1, {"b": [HUGE]})], ids=type)
+def test_a_number_too_long_to_be_written_says_how_long_it_is(value):
+    assert "whole number of about 5,000 digits" in text_of(value)
+
+
+def test_numbers_that_can_be_written_stay_as_they_are():
+    assert text_of({"n": 2**64}) == f'{{"n": {2**64}}}'
+    assert text_of(10**4000).endswith("000 ... (cut, 4,001 characters in all)")
+    assert number_text(True) == "True"
+    assert number_text(Rude(5)) == "5"

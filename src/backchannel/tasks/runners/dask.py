@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import threading
 import time
@@ -39,6 +40,7 @@ _FOUND_S = 5.0
 _MARK = "backchannel-heard"
 _ASKED_S = 0.05
 
+_log = logging.getLogger(__name__)
 _endings = WorkerThreads(8, "backchannel-dask-end")
 
 
@@ -295,8 +297,11 @@ class _Link:
             await self.client.run(end_body, run_id, status, reason, workers=[worker], on_error="ignore")
 
     async def _take(self, event: tuple[float, Any]) -> None:
-        """An event of the scheduler came."""
-        await self._took(event[1])
+        """An event of the scheduler came; one that cannot be read holds up no other."""
+        try:
+            await self._took(event[1])
+        except Exception:  # noqa: BLE001 - whatever a worker sent
+            _log.exception("a report of a Dask worker was not understood and is left out")
 
     async def _listen(self, topic: str) -> None:
         """Hear what an earlier process would have heard; returns when nothing more is missed."""
