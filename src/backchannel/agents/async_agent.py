@@ -15,11 +15,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from ..errors import AgentStateError, InvalidInputError
+from ..errors import AgentStateError, InvalidInputError, TaskError
 from ..tasks import AsyncTaskResult, AsyncToolManager, Task, current_task
 from ..tools.forks import watch_forks
 from ..tools.text import error_text
@@ -355,9 +355,7 @@ class AsyncAgent:
         for result in results:
             if (task := tasks[result.task_id]) is not None:
                 task.announced = True
-        answer, error = None, None
-        if results:
-            answer, error = self._ask(self._context, results_text(results, turn.perhaps_told))
+        answers, error = self._give(results, turn.perhaps_told) if results else ([], None)
         if error is not None and was_busy(error):
             self._put_off()
             return
@@ -377,12 +375,42 @@ class AsyncAgent:
         with self._changed:
             self._failure = error
             self._delivery.ended(failed=error is not None)
-        if results and error is None and self.on_reply is not None:
+        for answer in answers if self.on_reply is not None else ():
             try:
                 # In the context of whoever made this: what it prints in a notebook belongs to that cell.
                 self._context.copy().run(self.on_reply, answer)
             except Exception:  # noqa: BLE001 - its fault is not the agent's
                 _log.exception("on_reply of an AsyncAgent raised")
+
+    def _give(
+        self, results: list[AsyncTaskResult], perhaps_told: frozenset[str]
+    ) -> tuple[list[Any], BaseException | None]:
+        """Give the agent results, and return its answers; one that it refuses goes as a note and stops no other."""
+        answer, error = self._ask(self._context, results_text(results, perhaps_told))
+        if error is None:
+            return [answer], None
+        if was_busy(error) or not isinstance(error, (ValueError, TypeError)):
+            return [], error
+        if len(results) == 1:
+            # Where it takes the note, the result was at fault; where it does not, the result is kept.
+            note = _refused(results[0], error)
+            answer, still = self._ask(self._context, results_text([note], perhaps_told))
+            if still is not None:
+                return [], error
+            _log.warning("the agent was given a note in place of the result of task %s: %s", note.task_id, note.error)
+            return [answer], None
+        answers: list[Any] = []
+        for result in results:
+            more, error = self._give([result], perhaps_told)
+            if error is not None:
+                return answers, error
+            answers += more
+            with self._changed:
+                self._delivery.dismiss(result.task_id)
+                task = self._mine.pop(result.task_id, None)
+            if task is not None:
+                task.delivered = True
+        return answers, None
 
     def _ask(self, context: contextvars.Context, prompt: Any) -> tuple[Any, BaseException | None]:
         invocation = Invocation(self)
@@ -427,6 +455,12 @@ class AsyncAgent:
                 "waiting here would block for ever: the agent needs this very thread to answer. Write 'await' instead, "
                 "and do not wait for an agent in its own tools"
             )
+
+
+def _refused(result: AsyncTaskResult, error: BaseException) -> AsyncTaskResult:
+    """Return what stands for a result that the agent does not take."""
+    why = TaskError(f"The task has ended, but its result could not be given to you: {error_text(error, 300)}")
+    return replace(result, arguments={}, result=None, reading=None, error=why)
 
 
 def _refuse(prompts: list[_Prompt]) -> None:

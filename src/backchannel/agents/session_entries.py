@@ -17,9 +17,21 @@ from ..journal import Entry, JournalFormat, from_plain, to_plain
 from ..messages import ContentBlock, Message, Messages, check_messages
 from . import repair
 
-__all__ = ["FORMAT", "digest", "message_entry", "repaired", "replay", "splice_entry", "state_entry", "storable"]
+__all__ = [
+    "FORMAT",
+    "digest",
+    "message_entry",
+    "repaired",
+    "replay",
+    "splice_entry",
+    "state_entry",
+    "storable",
+    "storable_values",
+]
 
 FORMAT = JournalFormat("session")
+# How deep in an entry a message may stand, and a part of one: a copy must still fit there.
+_AROUND_MESSAGE, _AROUND_PART = 1, 10
 
 
 def message_entry(message: Message) -> Entry:
@@ -37,25 +49,76 @@ def state_entry(state: dict[str, Any]) -> Entry:
     return {"kind": "state", "state": state}
 
 
-def storable(value: Any, foreign: Callable[[str], object] | None = None) -> Any:
+def storable(
+    value: Any, foreign: Callable[[str], object] | None = None, left_out: Callable[[str], object] | None = None
+) -> Any:
     """Return a copy that can be stored: objects that JSON lacks become the name of their type.
+
+    What is nested too deep, or a number too long, is replaced by a note; the rest stays.
 
     Args:
         value: A message, or a part of one; bytes stay bytes.
         foreign: Called with the name of every type that was replaced.
+        left_out: Called with what is said of every part that was replaced by a note.
     """
+    try:
+        return _copied(value, foreign, _AROUND_MESSAGE)
+    except InvalidInputError:
+        if not isinstance(value, dict):
+            return _value_or_note(value, foreign, left_out)
+    blocks = value.get("content")
+    if not isinstance(blocks, list):
+        return storable_values(value, left_out)
+    rest = storable_values({name: part for name, part in value.items() if name != "content"}, left_out)
+    return {**rest, "content": [_noted(block, foreign, left_out) for block in blocks]}
+
+
+def storable_values(values: dict[str, Any], left_out: Callable[[str], object] | None = None) -> dict[str, Any]:
+    """Return a copy of the values that can be stored, with a note in place of each that cannot."""
+    return {name: _value_or_note(value, None, left_out) for name, value in values.items()}
+
+
+def _noted(
+    block: Any, foreign: Callable[[str], object] | None, left_out: Callable[[str], object] | None
+) -> dict[str, Any]:
+    """Return a block, or a piece of a result, with a note in place of what cannot be stored of it."""
+    match block:
+        case {"toolUse": {"input": arguments, **call}}:
+            copy = _value_or_note(arguments, foreign, left_out)
+            return {"toolUse": {**call, "input": copy if isinstance(copy, dict) else {"note": copy}}}
+        case {"toolResult": {"content": list(pieces), **result}}:
+            return {"toolResult": {**result, "content": [_noted(piece, foreign, left_out) for piece in pieces]}}
+    copy = _value_or_note(block, foreign, left_out)
+    return copy if isinstance(copy, dict) else {"text": str(copy)}
+
+
+def _value_or_note(
+    value: Any, foreign: Callable[[str], object] | None, left_out: Callable[[str], object] | None
+) -> Any:
+    try:
+        return _copied(value, foreign, _AROUND_PART)
+    except InvalidInputError as error:
+        if left_out is not None:
+            left_out(str(error))
+        return f"(not stored: {error})"
+
+
+def _copied(value: Any, foreign: Callable[[str], object] | None, depth: int) -> Any:
 
     def name(item: object) -> str:
         if foreign is not None:
             foreign(type(item).__name__)
         return f"<{type(item).__name__}>"
 
-    return from_plain(to_plain(value, name))
+    return from_plain(to_plain(value, name, depth))
 
 
 def digest(value: Any) -> bytes:
-    """Return a short value that changes with the content."""
-    plain = to_plain(value, lambda item: f"<{type(item).__name__}>")
+    """Return a short value that changes with the content, as far as it can be stored."""
+    try:
+        plain = to_plain(value, lambda item: f"<{type(item).__name__}>", _AROUND_MESSAGE)
+    except InvalidInputError:
+        plain = to_plain(storable(value))
     return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).digest()
 
 

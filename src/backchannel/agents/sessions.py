@@ -31,7 +31,17 @@ from ..hooks import (
 )
 from ..journal import Entry, FileStore, Journal, S3Store, Store, s3_client
 from ..messages import Message, Messages
-from .session_entries import FORMAT, digest, message_entry, repaired, replay, splice_entry, state_entry, storable
+from .session_entries import (
+    FORMAT,
+    digest,
+    message_entry,
+    repaired,
+    replay,
+    splice_entry,
+    state_entry,
+    storable,
+    storable_values,
+)
 from .state import AgentState
 
 if TYPE_CHECKING:
@@ -273,7 +283,7 @@ class _Record:
         """Put these messages in place of others in the journal, and in what is known to be in it."""
         if not count and not messages:
             return
-        copies = [storable(message, self._warn) for message in messages]
+        copies = [storable(message, self._warn, self._left_out) for message in messages]
         if count == 0 and start == len(self._messages):
             for message, copy in zip(messages, copies, strict=True):
                 self._append(message_entry(copy))
@@ -290,7 +300,7 @@ class _Record:
             return
         values = state.get()
         if digest(values) != digest(self._state):
-            self._append(state_entry(values))
+            self._append(state_entry(storable_values(values, self._left_out)))
         self._state, self._state_seen = values, seen
 
     def _append(self, entry: Entry) -> None:
@@ -300,9 +310,11 @@ class _Record:
 
     def _compact(self) -> None:
         """Write anew what counts, so that what was removed is gone from the disk too."""
-        self._journal.compact(
-            [*(message_entry(storable(message)) for message in self._messages), state_entry(self._state)]
-        )
+        state = storable_values(self._state, self._left_out)
+        self._journal.compact([*(message_entry(storable(message)) for message in self._messages), state_entry(state)])
+
+    def _left_out(self, why: str) -> None:
+        logger.warning("%s: a part was replaced by a note: %s", self._journal.location, why)
 
     def _warn(self, name: str) -> None:
         logger.warning("%s: a %s in a message cannot be stored; its type's name is", self._journal.location, name)

@@ -36,12 +36,16 @@ class AgentLink:
     Attributes:
         microphone: What the user speaks.
         typed: What the user types.
+
+    Args:
+        refused: Called with a typed text that the agent does not take, and why; the next text follows.
     """
 
-    def __init__(self, agent: TalkAgent) -> None:
+    def __init__(self, agent: TalkAgent, refused: Callable[[str, Exception], None]) -> None:
         self.microphone = MicQueue()
         self.typed: deque[str] = deque()
         self._agent = agent
+        self._refused = refused
         self._input = asyncio.Event()
 
     def said(self) -> None:
@@ -80,7 +84,10 @@ class AgentLink:
             while self.typed or self.microphone:
                 if self.typed:
                     # Removed only when it was taken: after an error it is sent to the next connection.
-                    await self._agent.send(self.typed[0])
+                    try:
+                        await self._agent.send(self.typed[0])
+                    except (ValueError, TypeError) as error:  # the text's fault: no connection would take it
+                        self._refused(self.typed[0], error)
                     self.typed.popleft()
                 else:
                     await self._agent.send(self.microphone.take())

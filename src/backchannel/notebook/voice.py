@@ -27,7 +27,9 @@ from ..events import (
     ToolUseStreamEvent,
     UserSpeechEvent,
 )
+from ..events.values import encodable
 from ..tasks import AsyncTool
+from ..tools.text import cut, error_text
 from .agent_link import AgentLink, TalkAgent
 from .captions import Captions
 from .channel import Channel
@@ -116,7 +118,7 @@ class Voice:
         self._owner = Ownership()
         self._pacer = Pacer(profile.output_rate)
         self._rate = profile.output_rate
-        self._link = AgentLink(agent)
+        self._link = AgentLink(agent, self._set_aside)
         self._dropped = self._unplayed = False
         self._confirmed = -1
         self._next_heard = 0.0
@@ -202,7 +204,7 @@ class Voice:
             case Say(text=text) if text.strip():
                 self._post(self._captions.typed(text))
                 self._machine.user_said()
-                self._link.typed.append(text)
+                self._link.typed.append(encodable(text))
                 self._link.said()
                 self._begin()
             case Cancel(task=task):
@@ -361,6 +363,13 @@ class Voice:
         _log.error("the conversation ended: %s", sentence, exc_info=error)
         self._machine.failed(sentence or type(error).__name__)
         self._post(self._captions.note(f"The conversation ended. {sentence}"))
+
+    def _set_aside(self, text: str, error: Exception) -> None:
+        why = error_text(error, 300)
+        _log.warning("a typed text was not sent: %s", why)
+        self._machine.not_sent()
+        self._post(self._captions.note(f'Not sent: "{cut(text, 200)}". {why}'))
+        self._sync()
 
     def _mono(self, event: BidiAudioStreamEvent) -> bytes:
         if event.format != "pcm" or event.sample_rate != self._rate:

@@ -92,6 +92,10 @@ class VoiceMachine:
         """The user's words are complete, spoken or typed."""
         self._awaiting, self._user_speaks = True, False
 
+    def not_sent(self) -> None:
+        """What the user typed was not sent, so no answer comes of it."""
+        self._awaiting = False
+
     def tool_called(self) -> None:
         """The model waits for a tool."""
         self._awaiting = True

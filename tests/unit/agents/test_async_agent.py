@@ -836,3 +836,41 @@ def test_a_lost_task_that_was_run_again_is_not_told_as_lost(tmp_path):
     (told,) = agent.prompts
     assert f"Task {again.id}" in told
     assert f"Task {lost.id}" not in told
+
+
+class Picky(Recorder):
+    """Refuses a text with a word in it, each time."""
+
+    def __call__(self, prompt: str) -> str:
+        if "forbidden" in prompt:
+            raise ValueError("this text is refused")
+        return super().__call__(prompt)
+
+
+@pytest.mark.parametrize("values", [["forbidden"], ["a", "forbidden", "b"], ["forbidden", "forbidden", "a"]])
+def test_a_result_that_the_agent_refuses_holds_back_no_other(manager, values):
+    agent, replies = Picky(), []
+    with AsyncAgent(agent, manager, on_reply=replies.append) as talk:
+        for index, value in enumerate(values):
+            talk.on_result(AsyncTaskResult(str(index), "train", {}, value, None, 1.0))
+        assert talk.join(WAIT)
+        assert talk.owed == ()
+    told = "\n".join(agent.prompts)
+    assert told.count("could not be given to you") == values.count("forbidden")
+    assert all(f"Task {index}," in told for index in range(len(values)))
+    assert len(replies) == len(agent.prompts)
+
+
+def test_a_result_that_utf_8_cannot_carry_is_delivered(manager):
+    agent = Recorder()
+
+    @async_tool(manager)
+    def ls() -> list[str]:
+        """List."""
+        return ["caf\udce9.csv"]
+
+    with AsyncAgent(agent, manager) as talk:
+        task = ls()
+        assert talk.join(WAIT)
+    assert task.delivered
+    assert "caf\ufffd.csv" in agent.prompts[0].encode().decode()

@@ -16,8 +16,10 @@ from backchannel.agents.session_entries import (
     splice_entry,
     state_entry,
     storable,
+    storable_values,
 )
 from backchannel.errors import SessionDamagedError
+from backchannel.journal.lines import encode_line
 from backchannel.messages import Message, validate_messages
 
 IDS = st.sampled_from(["1", "2", "3"])
@@ -130,3 +132,34 @@ def test_storable_copies_and_names_what_it_replaces() -> None:
     assert copied == {"a": ["<set>", b"x", ["t"]]}
     assert named == ["set"]
     assert storable(original) == copied
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("bad", [nested(190), nested(300), 10**3000], ids=["190", "300", "number"])
+@pytest.mark.parametrize("kind", ["arguments", "result", "text"])
+def test_what_cannot_be_stored_is_replaced_by_a_note(bad: Any, kind: str) -> None:
+    call = {"toolUse": {"toolUseId": "1", "name": "n", "input": {"x": bad}}}
+    answer = {"toolResult": {"toolUseId": "1", "status": "success", "content": [{"json": bad}, {"text": "kept"}]}}
+    block = {"arguments": call, "result": answer, "text": {"image": {"source": bad}}}[kind]
+    message: Any = {"role": "user", "content": [{"text": "kept"}, block]}
+    said: list[str] = []
+    copied = storable(message, left_out=said.append)
+    assert copied["content"][0] == {"text": "kept"}
+    assert len(copied["content"]) == 2
+    assert len(said) == ("not stored" in str(copied))
+    assert digest(message) == digest(copied)
+    encode_line(1, splice_entry(0, 0, [copied]))
+
+
+def test_a_state_is_stored_without_what_cannot_be() -> None:
+    values = {"good": 1, "deep": nested(300), "content": [nested(300)]}
+    stored = storable_values(values)
+    assert stored["good"] == 1
+    assert digest(values) == digest(dict(values))
+    encode_line(1, state_entry(stored))
