@@ -392,6 +392,27 @@ async def test_typed_text_is_shown_and_sent_once_the_model_hears() -> None:
 
 
 @virtual_time
+async def test_a_typed_text_that_is_refused_is_shown_and_the_next_one_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = Talk()
+    send = talk.agent.send
+
+    async def picky(text: Any) -> None:
+        if "forbidden" in text:
+            raise ValueError("too long for its context")
+        await send(text)
+
+    monkeypatch.setattr(talk.agent, "send", picky)
+    await talk.claimed()
+    talk.page(Say("p", "forbidden"), Say("p", "hello \ud83d"))
+    await talk.rest()
+    assert talk.agent.sent == ["hello \ufffd"]
+    notes = [op["text"] for op in talk.ops("caption") if op["role"] == "note"]
+    assert any("forbidden" in note and "too long for its context" in note for note in notes)
+    assert "error" not in talk.states
+    await talk.voice.stop()
+
+
+@virtual_time
 async def test_a_slow_model_costs_the_oldest_microphone_and_is_told() -> None:
     talk = Talk()
     await talk.claimed()
