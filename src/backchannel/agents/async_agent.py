@@ -375,7 +375,9 @@ class AsyncAgent:
         with self._changed:
             self._failure = error
             self._delivery.ended(failed=error is not None)
-        for answer in answers if self.on_reply is not None else ():
+        for answer in answers:
+            if self.on_reply is None:
+                break
             try:
                 # In the context of whoever made this: what it prints in a notebook belongs to that cell.
                 self._context.copy().run(self.on_reply, answer)
