@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .pages import Page, Pages
 from .wire import Rows
 
 __all__ = ["ACTIVE", "BoardRows", "RowBudget"]
@@ -27,14 +28,6 @@ class _Row:
     moved: int
 
 
-@dataclass(slots=True)
-class _Page:
-    lab: bool
-    seen: float
-    sent: float
-    acked: int
-
-
 class BoardRows:
     """Rows by task id, oldest first, and how far each page has them.
 
@@ -43,14 +36,12 @@ class BoardRows:
     """
 
     RESEND_S = 0.25
-    FORGET_S = 10.0
     MAX_ROWS = 1000
-    MAX_PAGES = 16
 
     def __init__(self) -> None:
         self.version = 0
         self._rows: dict[str, _Row] = {}
-        self._pages: dict[str, _Page] = {}
+        self._pages: Pages[Page] = Pages()
         self._sent = 0
         self._active: set[str] = set()
         self._ended: dict[str, None] = {}
@@ -74,12 +65,12 @@ class BoardRows:
     @property
     def lab(self) -> bool:
         """Whether one of the pages runs our JupyterLab extension."""
-        return any(page.lab for page in self._pages.values())
+        return self._pages.lab
 
     @property
     def pages(self) -> list[str]:
         """The pages that are not forgotten."""
-        return list(self._pages)
+        return self._pages.names
 
     def remark(self, name: str) -> tuple[str, bool] | None:
         """A row's note, and whether it waits; None if there is no such row."""
@@ -131,26 +122,20 @@ class BoardRows:
 
     def hello(self, client: str, now: float, *, lab: bool = False) -> None:
         """A page shows the board, for the first time or again; it is given `rows` and `version`."""
-        self._pages.pop(client, None)
-        while len(self._pages) >= self.MAX_PAGES:
-            del self._pages[min(self._pages, key=lambda name: self._pages[name].seen)]
-        self._pages[client] = _Page(lab, seen=now, sent=now, acked=0)
+        self._greet(client, now, lab=lab)
 
     def ack(self, client: str, version: int, now: float) -> None:
         """A page has all changes up to ``version``. Numbers from the future are ignored."""
         if version > self.version:
             return
         page = self._pages.get(client)
-        if page is None:
-            self.hello(client, now)
-            page = self._pages[client]
-        page.seen, page.acked = now, max(page.acked, version)
+        if page is None or page.forgotten:
+            page = self._greet(client, now, lab=page is not None and page.lab)
+        page.since, page.acked = now, max(page.acked, version)
 
     def due(self, now: float) -> bool:
         """Return whether `message` has something to say now. Pages that are silent for long are forgotten here."""
-        for name, page in list(self._pages.items()):
-            if page.acked < self._sent and now >= page.seen + self.FORGET_S:
-                del self._pages[name]
+        self._pages.forget_silent(now, self._sent)
         at = self.next_due()
         return at is not None and at <= now
 
@@ -158,12 +143,12 @@ class BoardRows:
         """When a page is to be told something; 0.0 for at once, None while every page has everything."""
         if self._sent < self.version:
             return 0.0
-        waiting = [page.sent + self.RESEND_S for page in self._pages.values() if page.acked < self.version]
+        waiting = [page.sent + self.RESEND_S for _, page in self._pages if page.acked < self.version]
         return min(waiting, default=None)
 
     def message(self, now: float) -> Rows:
         """Return one message with everything that any page lacks, for all pages."""
-        base = min((page.acked for page in self._pages.values()), default=self._sent)
+        base = min((page.acked for _, page in self._pages), default=self._sent)
         rows: list[dict[str, Any]] = []
         moves: list[list[Any]] = []
         for name, row in self._rows.items():
@@ -171,14 +156,18 @@ class BoardRows:
                 rows.append(row.data)
             elif row.moved > base:
                 moves.append([name, *(row.data[key] for key in _MOVING)])
-        self._sent = self.version
-        for page in self._pages.values():
+        self._pages.sending(now, self._sent)
+        for _, page in self._pages:
             page.sent = now
+        self._sent = self.version
         return Rows("", self.version, rows, moves)
+
+    def _greet(self, client: str, now: float, *, lab: bool) -> Page:
+        return self._pages.add(client, Page(lab, since=now, sent=now, acked=0))
 
     def _drop_ended(self) -> None:
         """Forget rows of what ended longest ago, if all pages have them."""
-        base = min((page.acked for page in self._pages.values()), default=self.version)
+        base = min((page.acked for _, page in self._pages), default=self.version)
         while len(self._rows) > self.MAX_ROWS and self._ended:
             name = next(iter(self._ended))
             if self._rows[name].whole > base:

@@ -11,21 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .pages import Page, Pages
 from .wire import Ops, Welcome
 
 __all__ = ["Channel"]
 
 
 @dataclass(slots=True)
-class _Page:
-    """``acked`` is None until the page has acknowledged its Welcome, which had number ``welcome``."""
+class _Page(Page):
+    """``welcome`` is the number of its Welcome, which counts as acknowledged from there on only."""
 
-    lab: bool
-    seen: float
-    sent: float
-    welcome: int
-    acked: int | None = None
-    expects_welcome: bool = False
+    welcome: int = 0
+    expects_welcome: bool = True
 
 
 class Channel:
@@ -37,9 +34,7 @@ class Channel:
     """
 
     RESEND_S = 0.25
-    FORGET_S = 10.0
     MAX_KEPT = 400
-    MAX_PAGES = 16
 
     def __init__(
         self,
@@ -51,17 +46,17 @@ class Channel:
         self._apply = apply
         self._kept: deque[dict[str, Any]] = deque(maxlen=self.MAX_KEPT)
         self._sent = 0
-        self._pages: dict[str, _Page] = {}
+        self._pages: Pages[_Page] = Pages()
 
     @property
     def pages(self) -> list[str]:
         """The pages that are not forgotten."""
-        return list(self._pages)
+        return self._pages.names
 
     @property
     def lab(self) -> bool:
         """Whether one of the pages runs our JupyterLab extension."""
-        return any(page.lab for page in self._pages.values())
+        return self._pages.lab
 
     def post(self, op: Mapping[str, Any]) -> None:
         """Apply an operation here and let every page apply it; `due` sends it."""
@@ -71,29 +66,18 @@ class Channel:
 
     def hello(self, client: str, now: float, *, lab: bool = False) -> None:
         """A page shows the widget, for the first time or again: it will be welcomed."""
-        self._pages.pop(client, None)
-        while len(self._pages) >= self.MAX_PAGES:
-            del self._pages[min(self._pages, key=lambda name: self._pages[name].seen)]
-        self._pages[client] = _Page(lab=lab, seen=now, sent=now, welcome=self.seq, expects_welcome=True)
+        self._pages.add(client, _Page(lab, since=now, sent=now, welcome=self.seq))
 
     def seen(self, client: str, now: float) -> None:
-        """Note a sign of life; a page that is not known is welcomed."""
-        page = self._pages.get(client)
-        if page is None:
-            self.hello(client, now)
-        else:
-            page.seen = now
+        """Note a sign of life; a page that is not known, or was forgotten, is welcomed."""
+        self._page(client, now)
 
     def ack(self, client: str, seq: int, now: float) -> None:
         """A page has applied all operations up to ``seq``. Numbers from the future are ignored."""
-        page = self._pages.get(client)
-        if page is None:
-            self.hello(client, now)
+        page = self._page(client, now)
+        if page is None or seq > self.seq:
             return
-        page.seen = now
-        if seq > self.seq:
-            return
-        if page.acked is not None:
+        if page.acked >= 0:
             page.acked = max(page.acked, seq)
         elif seq >= page.welcome and not page.expects_welcome:
             page.acked = seq
@@ -101,35 +85,34 @@ class Channel:
     def due(self, now: float) -> list[Ops | Welcome]:
         """Return what is to be sent now, in this order."""
         messages: list[Ops | Welcome] = []
-        for name, page in list(self._pages.items()):
-            if self._outstanding(page) and now >= page.seen + self.FORGET_S:
-                del self._pages[name]
+        self._pages.forget_silent(now, self._sent)
         if self._sent < self.seq:
             first = max(self._sent + 1, self._oldest)
             messages.append(Ops("", first, self._from(first)))
-            self._sent = self.seq
-            for page in self._pages.values():
-                if page.acked is None or page.acked + 1 >= first:
+            self._pages.sending(now, self._sent)
+            for _, page in self._pages:
+                if page.acked < 0 or page.acked + 1 >= first:
                     page.sent = now
-        for name, page in self._pages.items():
-            late = self._outstanding(page) and now >= page.sent + self.RESEND_S
-            if page.expects_welcome or (late and (page.acked is None or page.acked + 1 < self._oldest)):
+            self._sent = self.seq
+        for name, page in self._pages:
+            late = page.acked < self.seq and now >= page.sent + self.RESEND_S
+            if page.expects_welcome or (late and (page.acked < 0 or page.acked + 1 < self._oldest)):
                 messages.append(Welcome(name, self.seq, 0, self.snapshot))
-                page.welcome, page.acked, page.expects_welcome = self.seq, None, False
+                page.welcome, page.acked, page.expects_welcome = self.seq, -1, False
                 page.sent = now
-            elif late and page.acked is not None:
+            elif late:
                 messages.append(Ops(name, page.acked + 1, self._from(page.acked + 1)))
                 page.sent = now
         return messages
 
     def next_due(self) -> float | None:
         """When `due` has something to say; None while every page has everything."""
-        if self._sent < self.seq or any(page.expects_welcome for page in self._pages.values()):
+        if self._sent < self.seq or any(page.expects_welcome for _, page in self._pages):
             return 0.0
         times = [
-            min(page.sent + self.RESEND_S, page.seen + self.FORGET_S)
-            for page in self._pages.values()
-            if self._outstanding(page)
+            min(page.sent + self.RESEND_S, page.since + Pages.FORGET_S)
+            for _, page in self._pages
+            if page.acked < self.seq
         ]
         return min(times, default=None)
 
@@ -140,5 +123,11 @@ class Channel:
     def _from(self, seq: int) -> list[dict[str, Any]]:
         return list(self._kept)[seq - self._oldest :]
 
-    def _outstanding(self, page: _Page) -> bool:
-        return page.acked is None or page.acked < self.seq
+    def _page(self, client: str, now: float) -> _Page | None:
+        """Return a page that gives a sign of life; None for one that first has to be welcomed."""
+        page = self._pages.get(client)
+        if page is None or page.forgotten:
+            self.hello(client, now, lab=page is not None and page.lab)
+            return None
+        page.since = now
+        return page

@@ -77,7 +77,7 @@ def test_what_a_page_has_not_acknowledged_is_sent_again_whole_where_it_lacks_the
     assert rows.next_due() is None
 
 
-def test_a_silent_page_is_forgotten_and_told_everything_when_it_returns() -> None:
+def test_a_silent_page_is_forgotten_and_given_everything_when_it_returns() -> None:
     rows = BoardRows()
     rows.hello("p", 0.0, lab=True)
     rows.put(row("a"))
@@ -85,9 +85,61 @@ def test_a_silent_page_is_forgotten_and_told_everything_when_it_returns() -> Non
     assert rows.lab
     assert not rows.due(10.0)
     assert rows.pages == []
+    assert not rows.lab
     rows.ack("p", 0, 20.0)
+    assert rows.lab
     assert rows.due(20.25)
     assert rows.message(20.25).rows == [row("a")]
+
+
+def test_a_page_that_had_everything_is_not_forgotten_the_moment_a_row_is_new() -> None:
+    rows = BoardRows()
+    rows.hello("p", 0.0, lab=True)
+    rows.ack("p", 0, 0.1)
+    rows.put(row("a"))
+    rows.message(14.0)
+    assert not rows.due(14.1)
+    assert (rows.pages, rows.lab) == (["p"], True)
+    assert rows.due(14.25)
+    rows.message(14.25)
+    rows.due(23.9)
+    assert rows.pages == ["p"]
+    rows.due(24.0)
+    assert rows.pages == []
+
+
+def test_patience_counts_from_the_last_sign_of_life_while_a_page_is_behind() -> None:
+    rows = BoardRows()
+    rows.hello("p", 0.0)
+    rows.put(row("a"))
+    rows.message(0.0)
+    rows.put(row("b"))
+    rows.message(1.0)
+    rows.ack("p", 1, 8.0)
+    rows.due(17.9)
+    assert rows.pages == ["p"]
+    rows.due(18.0)
+    assert rows.pages == []
+
+
+def test_a_forgotten_page_delays_nothing_and_keeps_no_rows() -> None:
+    rows = BoardRows()
+    rows.hello("p", 0.0)
+    for number in range(BoardRows.MAX_ROWS):
+        rows.put(row(str(number), "done"))
+    rows.message(0.0)
+    rows.due(10.0)
+    assert rows.next_due() is None
+    rows.put(row("new"))
+    assert rows.message(10.0).rows == [row("new")]
+    assert len(rows) == BoardRows.MAX_ROWS
+
+
+def test_no_more_than_sixteen_pages_are_kept() -> None:
+    rows = BoardRows()
+    for number in range(40):
+        rows.hello(f"page {number}", float(number))
+    assert rows.pages == [f"page {number}" for number in range(24, 40)]
 
 
 def test_active_rows_are_counted() -> None:

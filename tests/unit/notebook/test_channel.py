@@ -96,6 +96,35 @@ def test_a_page_that_is_silent_for_ten_seconds_is_forgotten_and_welcomed_when_it
     assert not line.lab
     line.ack("a", 0, 20.0)
     assert line.due(20.0) == [Welcome("a", 0, 0, line.snapshot)]
+    assert line.lab
+
+
+def test_a_page_that_had_everything_is_not_forgotten_the_moment_something_is_new() -> None:
+    line = channel()
+    line.hello("a", 0.0, lab=True)
+    line.due(0.0)
+    line.ack("a", 0, 0.1)
+    line.post(owner("a"))
+    assert line.due(14.0) == [Ops("", 1, [owner("a")])]
+    assert line.due(14.25) == [Ops("a", 1, [owner("a")])]
+    assert line.next_due() == 14.5
+    line.due(23.9)
+    assert (line.pages, line.lab) == (["a"], True)
+    line.due(24.0)
+    assert line.pages == []
+    assert line.next_due() is None
+
+
+def test_a_forgotten_page_is_welcomed_at_any_sign_of_life() -> None:
+    line = channel()
+    line.hello("a", 0.0, lab=True)
+    line.due(0.0)
+    line.due(10.0)
+    line.post(owner("a"))
+    assert line.due(11.0) == [Ops("", 1, [owner("a")])]
+    line.seen("a", 20.0)
+    assert line.due(20.0) == [Welcome("a", 1, 0, line.snapshot)]
+    assert (line.pages, line.lab) == (["a"], True)
 
 
 def test_a_page_that_has_everything_is_never_forgotten() -> None:
@@ -116,6 +145,19 @@ def test_a_page_behind_more_than_is_kept_is_welcomed_instead() -> None:
         line.post(owner("a"))
     line.due(0.0)
     assert line.due(0.3) == [Welcome("a", Channel.MAX_KEPT + 1, 0, line.snapshot)]
+
+
+def test_a_page_that_had_everything_has_ten_seconds_for_a_welcome_too() -> None:
+    line = channel()
+    line.hello("a", 0.0)
+    line.due(0.0)
+    line.ack("a", 0, 0.0)
+    for _ in range(Channel.MAX_KEPT + 1):
+        line.post(owner("a"))
+    line.due(14.0)
+    assert line.due(23.9) == [Welcome("a", Channel.MAX_KEPT + 1, 0, line.snapshot)]
+    line.due(24.0)
+    assert line.pages == []
 
 
 def test_an_acknowledgement_from_the_future_is_ignored() -> None:
