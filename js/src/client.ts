@@ -2,6 +2,7 @@
 
 import { clientId, type WidgetModel, watchKernel } from "./host";
 import { Link } from "./link";
+import { NotebookOutputs, notebookOf } from "./outputs";
 import type { Kernel } from "./status";
 import { type FromPage, parse, type ToPage, VERSION } from "./wire";
 
@@ -29,6 +30,7 @@ export class Client {
   readonly link = new Link();
   readonly #model: WidgetModel;
   readonly #events: ClientEvents;
+  readonly #outputs: NotebookOutputs | null;
   #acking = 0;
   #acked = Number.NEGATIVE_INFINITY;
   #greeting = 0;
@@ -38,6 +40,8 @@ export class Client {
   constructor(model: WidgetModel, signal: AbortSignal, events: ClientEvents) {
     this.#model = model;
     this.#events = events;
+    const notebook = notebookOf(model);
+    this.#outputs = notebook && new NotebookOutputs(notebook, signal);
     const receive = (content: unknown, buffers?: (ArrayBuffer | ArrayBufferView)[]) =>
       this.#receive(content, buffers?.[0]);
     model.on("msg:custom", receive);
@@ -88,7 +92,8 @@ export class Client {
   greet(): void {
     clearTimeout(this.#greeting);
     this.welcomed = false;
-    this.send({ k: "hello", version: VERSION, lab: window.__backchannel_lab !== undefined });
+    const lab = window.__backchannel_lab !== undefined;
+    this.send({ k: "hello", version: VERSION, lab, keeps: this.#outputs !== null });
     const wait = GREET_MS[Math.min(this.#greeted++, GREET_MS.length - 1)];
     this.#greeting = window.setTimeout(() => this.greet(), wait);
   }
@@ -118,6 +123,7 @@ export class Client {
       this.welcomed = true;
     } else if (message.k === "heard") this.link.heard(message.n);
     else if (message.k === "pong") this.link.ponged(message.t);
+    else if (message.k === "output") this.#outputs?.write(message);
     this.#events.message(message, buffer);
     if (message.k === "pong") this.#tick();
   }

@@ -75,8 +75,10 @@ export type Op =
   | ({ op: "question" } & Question)
   | { op: "answered"; id: string };
 
+type Json = Record<string, unknown>;
+
 export type FromPage =
-  | { k: "hello"; client: string; version: number; lab: boolean }
+  | { k: "hello"; client: string; version: number; lab: boolean; keeps: boolean }
   | { k: "claim"; client: string; force: boolean; microphone: boolean }
   | { k: "release"; client: string }
   | { k: "mic"; client: string; n: number; rate: number }
@@ -94,9 +96,8 @@ export type ToPage =
   | { k: "audio"; to: string; gen: number; start: number; rate: number }
   | { k: "heard"; to: string; n: number }
   | { k: "rows"; to: string; version: number; rows: Row[]; moves: Move[] }
+  | { k: "output"; to: string; id: string; data: Json; metadata: Json; beside: string }
   | { k: "pong"; to: string; t: number };
-
-type Json = Record<string, unknown>;
 
 export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -128,6 +129,11 @@ export function parse(content: unknown): ToPage | null {
     const { version, rows, moves } = content;
     if (!isCount(version) || !Array.isArray(rows)) return null;
     return { k, to, version, rows: parseRows(rows), moves: parseMoves(moves) };
+  }
+  if (k === "output") {
+    const { id, data, metadata, beside } = content;
+    if (!isText(id) || id === "" || !isObject(data)) return null;
+    return { k, to, id, data, metadata: isObject(metadata) ? metadata : {}, beside: textOf(beside) };
   }
   if (k === "pong") return Number.isFinite(content.t) ? { k, to, t: content.t as number } : null;
   return null;

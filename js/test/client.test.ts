@@ -91,7 +91,7 @@ afterEach(() => {
 });
 
 test("it greets at once, and again later and later until it is welcomed", () => {
-  expect(page.sent[0]).toEqual({ k: "hello", client: page.client.id, version: 1, lab: false });
+  expect(page.sent[0]).toEqual({ k: "hello", client: page.client.id, version: 1, lab: false, keeps: false });
   vi.advanceTimersByTime(3500);
   expect(page.kinds()).toEqual(["hello", "hello", "hello"]);
   page.says(welcome);

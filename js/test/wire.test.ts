@@ -14,7 +14,7 @@ test("every golden message of the kernel is understood in every field", () => {
 
 test("the page's golden messages have exactly the fields of their types", () => {
   const fields: Record<FromPage["k"], string[]> = {
-    hello: ["k", "client", "version", "lab"],
+    hello: ["k", "client", "version", "lab", "keeps"],
     claim: ["k", "client", "force", "microphone"],
     release: ["k", "client"],
     mic: ["k", "client", "n", "rate"],

@@ -9,12 +9,12 @@ from .board_state import BoardRows
 from .saved_output import SavedOutput
 from .static_html import board_html, board_text
 from .widget import LiveWidget
-from .wire import VERSION, Ack, Again, Cancel, FromPage, Hello, Ping, Pong, Rows, ToPage, Welcome
+from .wire import VERSION, Ack, Again, Cancel, FromPage, Hello, Output, Ping, Pong, Rows, ToPage, Welcome
 
 if TYPE_CHECKING:
     from ..tasks import Task
     from .reruns import Reruns
-    from .results import RichResults
+    from .results import Form, RichResults
     from .routing import Routing
 
 __all__ = ["Board", "BoardWidget"]
@@ -60,6 +60,7 @@ class Board:
     ) -> None:
         self.hint = hint
         self.rows = BoardRows()
+        self._submit = submit
         self._cancel = cancel
         self._again = again
         self._reruns = reruns
@@ -70,7 +71,7 @@ class Board:
         self.widget = BoardWidget(
             "board", self.snapshot, lambda message, _buffers: submit(self.receive, message), routing
         )
-        self.output = SavedOutput(self.widget.model_id, self._render, publish)
+        self.output = SavedOutput(self.widget.model_id, self._render, publish, self._tell)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all rows, for a page that comes. Any thread."""
@@ -82,13 +83,14 @@ class Board:
         self.output.show(self._clock())
         if self._results is not None:
             self._results.show()
+        self._submit(self._changed)
 
     def put(self, task: Task) -> None:
         """Show a task, or all of it anew."""
         self.rows.put(self._reruns.row(task))
         self.output.changed()
         if self._results is not None and task.done():
-            self._results.put(task)
+            self._results.put(task, self._keep if self.rows.keeps else None)
 
     def move(self, tasks: Iterable[Task]) -> None:
         """Show how far these tasks are."""
@@ -119,9 +121,13 @@ class Board:
         """Handle what a page sent."""
         now = self._clock()
         match message:
-            case Hello(client=client, lab=lab):
-                self.rows.hello(client, now, lab=lab)
+            case Hello(client=client, lab=lab, keeps=keeps):
+                self.rows.hello(client, now, lab=lab, keeps=keeps)
                 self._tell(Welcome(client, 0, self.rows.version, self.snapshot()))
+                self.output.page_came()
+                if keeps and self._results is not None:
+                    for form in self._results.forms:
+                        self._keep_in(client, form)
             case Ack(client=client, version=version):
                 self.rows.ack(client, version, now)
             case Cancel(task=task):
@@ -143,18 +149,25 @@ class Board:
     def next_save(self) -> float | None:
         """When the saved output is to be renewed."""
         rows = self.rows
-        return self.output.next_due(settled=not rows.active, pages=bool(rows.pages), lab=rows.lab)
+        return self.output.next_due(settled=not rows.active, pages=bool(rows.pages), lab=rows.lab, keeps=rows.keeps)
 
     def save(self, now: float) -> None:
         """Renew the saved output."""
         rows = self.rows
-        self.output.write(now, settled=not rows.active, pages=bool(rows.pages), lab=rows.lab)
+        self.output.write(now, settled=not rows.active, pages=bool(rows.pages), lab=rows.lab, keeps=rows.keeps)
 
     def close(self) -> None:
         """Close all views; the saved output keeps the rows."""
         if self.output.shown:
-            self.output.write(self._clock(), settled=True, pages=True, lab=False)
+            self.output.leave(self._clock())
         self.widget.close()
+
+    def _keep(self, form: Form) -> None:
+        """Show a result in every page. Any thread."""
+        self._submit(self._keep_in, "", form)
+
+    def _keep_in(self, client: str, form: Form) -> None:
+        self._tell(Output(client, form.id, form.data, form.metadata, self.output.display_id))
 
     def _tell(self, message: ToPage) -> None:
         self.widget.tell(message)

@@ -68,6 +68,11 @@ class BoardRows:
         return self._pages.lab
 
     @property
+    def keeps(self) -> bool:
+        """Whether one of the pages applies `wire.Output` to the notebook itself."""
+        return self._pages.keeps
+
+    @property
     def pages(self) -> list[str]:
         """The pages that are not forgotten."""
         return self._pages.names
@@ -120,18 +125,18 @@ class BoardRows:
         row.moved = self.version
         return True
 
-    def hello(self, client: str, now: float, *, lab: bool = False) -> None:
+    def hello(self, client: str, now: float, *, lab: bool = False, keeps: bool = False) -> None:
         """A page shows the board, for the first time or again; it is given `rows` and `version`."""
-        self._greet(client, now, lab=lab)
+        self._pages.add(client, Page(lab, keeps, since=now, sent=now, acked=0))
 
     def ack(self, client: str, version: int, now: float) -> None:
         """A page has all changes up to ``version``. Numbers from the future are ignored."""
         if version > self.version:
             return
         page = self._pages.get(client)
-        if page is None or page.forgotten:
-            page = self._greet(client, now, lab=page is not None and page.lab)
-        page.since, page.acked = now, max(page.acked, version)
+        if page is None:
+            page = self._pages.add(client, Page(lab=False, keeps=False, since=now, sent=now, acked=0))
+        page.forgotten, page.since, page.acked = False, now, max(page.acked, version)
 
     def due(self, now: float) -> bool:
         """Return whether `message` has something to say now. Pages that are silent for long are forgotten here."""
@@ -161,9 +166,6 @@ class BoardRows:
             page.sent = now
         self._sent = self.version
         return Rows("", self.version, rows, moves)
-
-    def _greet(self, client: str, now: float, *, lab: bool) -> Page:
-        return self._pages.add(client, Page(lab, since=now, sent=now, acked=0))
 
     def _drop_ended(self) -> None:
         """Forget rows of what ended longest ago, if all pages have them."""

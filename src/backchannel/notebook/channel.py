@@ -58,15 +58,20 @@ class Channel:
         """Whether one of the pages runs our JupyterLab extension."""
         return self._pages.lab
 
+    @property
+    def keeps(self) -> bool:
+        """Whether one of the pages applies `wire.Output` to the notebook itself."""
+        return self._pages.keeps
+
     def post(self, op: Mapping[str, Any]) -> None:
         """Apply an operation here and let every page apply it; `due` sends it."""
         self.snapshot = self._apply(self.snapshot, op)
         self._kept.append(dict(op))
         self.seq += 1
 
-    def hello(self, client: str, now: float, *, lab: bool = False) -> None:
+    def hello(self, client: str, now: float, *, lab: bool = False, keeps: bool = False) -> None:
         """A page shows the widget, for the first time or again: it will be welcomed."""
-        self._pages.add(client, _Page(lab, since=now, sent=now, welcome=self.seq))
+        self._pages.add(client, _Page(lab, keeps, since=now, sent=now, welcome=self.seq))
 
     def seen(self, client: str, now: float) -> None:
         """Note a sign of life; a page that is not known, or was forgotten, is welcomed."""
@@ -126,8 +131,11 @@ class Channel:
     def _page(self, client: str, now: float) -> _Page | None:
         """Return a page that gives a sign of life; None for one that first has to be welcomed."""
         page = self._pages.get(client)
-        if page is None or page.forgotten:
-            self.hello(client, now, lab=page is not None and page.lab)
+        if page is None:
+            self.hello(client, now)
+            return None
+        if page.forgotten:
+            self.hello(client, now, lab=page.lab, keeps=page.keeps)
             return None
         page.since = now
         return page

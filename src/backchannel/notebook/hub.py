@@ -26,6 +26,7 @@ from .loop_thread import LoopThread
 from .reruns import Reruns
 from .results import RichResults
 from .routing import Routing
+from .wire import output_metadata
 
 if TYPE_CHECKING:
     from .voice import Voice
@@ -304,7 +305,12 @@ class Hub:
     def publish(self, data: dict[str, Any], display_id: str, update: bool) -> None:
         """Show data in the cell that runs now, or renew the output with this id wherever it is. Any thread."""
         try:
-            self.shell.display_pub.publish(data=data, metadata={}, transient={"display_id": display_id}, update=update)
+            self.shell.display_pub.publish(
+                data=data,
+                metadata=output_metadata(display_id),
+                transient={"display_id": display_id},
+                update=update,
+            )
         except Exception:
             if not update:
                 raise

@@ -15,6 +15,7 @@ class Page:
 
     Attributes:
         lab: It runs our JupyterLab extension.
+        keeps: It applies `wire.Output` to the notebook itself.
         since: Its last sign of life or, if it had everything then, the first send after that.
         sent: When something was sent to it last.
         acked: The number up to which it has everything; -1 until it has acknowledged its Welcome.
@@ -22,6 +23,7 @@ class Page:
     """
 
     lab: bool
+    keeps: bool
     since: float
     sent: float
     acked: int = -1
@@ -52,6 +54,11 @@ class Pages(Generic[P]):
     def lab(self) -> bool:
         """Whether one of them runs our JupyterLab extension."""
         return any(page.lab for _, page in self)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether one of them applies `wire.Output` to the notebook itself."""
+        return any(page.keeps for _, page in self)
 
     def add(self, name: str, page: P) -> P:
         """Take a page that says hello, for the first time or again; of too many, the one silent longest goes."""

@@ -128,7 +128,7 @@ class Voice:
         self.widget = VoiceWidget(
             "voice", self.snapshot, lambda message, buffers: submit(self.receive, message, buffers), routing
         )
-        self.output = SavedOutput(self.widget.model_id, self._render, publish)
+        self.output = SavedOutput(self.widget.model_id, self._render, publish, self._tell)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what the pages show. Any thread."""
@@ -142,6 +142,7 @@ class Voice:
     def show(self) -> None:
         """Show the widget in the cell that runs now."""
         self.output.show(self._clock())
+        self._submit(self._pump)
 
     def offer(self, tool: AsyncTool) -> None:
         """Let the agent use a tool from its next turn on, if it is one of its own or it takes all. Any thread."""
@@ -172,7 +173,7 @@ class Voice:
     def close(self) -> None:
         """Close all views; the saved output keeps the transcript."""
         if self.output.shown:
-            self.output.write(self._clock(), settled=True, pages=True, lab=False)
+            self.output.leave(self._clock())
         self.widget.close()
 
     # What pages say
@@ -185,8 +186,9 @@ class Voice:
         if not isinstance(message, Hello | Ack):
             self._channel.seen(message.client, now)
         match message:
-            case Hello(client=client, lab=lab):
-                self._channel.hello(client, now, lab=lab)
+            case Hello(client=client, lab=lab, keeps=keeps):
+                self._channel.hello(client, now, lab=lab, keeps=keeps)
+                self.output.page_came()
                 self._notify()
                 self._soon(0.0)
             case Ack(client=client, seq=seq):
@@ -425,11 +427,11 @@ class Voice:
             self._confirmed, self._next_heard = arrived, now + self.HEARD_S
             self._tell(Heard(self._owner.client, arrived))
         # Never settled: without its widget a page could not begin to talk again.
-        pages, lab = bool(self._channel.pages), self._channel.lab
-        save = self.output.next_due(settled=False, pages=pages, lab=lab)
+        pages, lab, keeps = bool(self._channel.pages), self._channel.lab, self._channel.keeps
+        save = self.output.next_due(settled=False, pages=pages, lab=lab, keeps=keeps)
         if save is not None and save <= now:
-            self.output.write(now, settled=False, pages=pages, lab=lab)
-            save = self.output.next_due(settled=False, pages=pages, lab=lab)
+            self.output.write(now, settled=False, pages=pages, lab=lab, keeps=keeps)
+            save = self.output.next_due(settled=False, pages=pages, lab=lab, keeps=keeps)
         heard = self._next_heard if arrived > self._confirmed else None
         times = [self._channel.next_due(), self._owner.next_check(), save, heard]
         self._soon(min((max(0.0, at - now) for at in times if at is not None), default=None))

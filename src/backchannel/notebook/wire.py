@@ -4,7 +4,8 @@ Every message is a JSON object whose ``k`` names its kind; audio is one buffer b
 little-endian mono samples. ``tests/golden/wire.json`` holds one of each, read by pytest and by vitest.
 
 Page to kernel. ``client`` is the page's own id (one per page and widget, kept over a reload of the tab):
-    Hello     the page shows the widget; it is answered by Welcome
+    Hello     the page shows the widget; it is answered by Welcome. ``lab``: it runs our JupyterLab extension;
+              ``keeps``: it applies Output to the notebook itself
     Claim     the page wants to be the one that hears and speaks; ``force`` takes it from another page
     Release   the page gives that up
     Mic       a chunk of the microphone (buffer); ``n`` counts chunks from 0, ``rate`` in Hz
@@ -23,6 +24,7 @@ Kernel to page. ``to`` is one page's id, or "" for every page:
               ``start`` is the chunk's first sample, counted over the whole generation
     Heard     chunks of microphone up to ``n`` have arrived
     Rows      all rows that changed since the version that was acknowledged last
+    Output    what a cell output is to hold in the notebook's file
     Pong      yes
 """
 
@@ -52,6 +54,7 @@ __all__ = [
     "Hello",
     "Mic",
     "Ops",
+    "Output",
     "Ping",
     "Played",
     "Pong",
@@ -61,6 +64,7 @@ __all__ = [
     "ToPage",
     "VoiceState",
     "Welcome",
+    "output_metadata",
     "pack",
     "unpack",
 ]
@@ -81,6 +85,7 @@ class Hello:
     client: str
     version: int
     lab: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +232,21 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """``id`` is the display id of the output, by which `output_metadata` marks it in the notebook.
+
+    Where no output has that mark, one is added to the cell that holds the output ``beside``; "" adds none.
+    """
+
+    k: ClassVar[str] = "output"
+    to: str
+    id: str
+    data: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    beside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     k: ClassVar[str] = "pong"
     to: str
@@ -234,10 +254,15 @@ class Pong:
 
 
 FromPage: TypeAlias = Hello | Claim | Release | Mic | Played | Say | Cancel | Again | Answer | Ack | Ping
-ToPage: TypeAlias = Welcome | Ops | Audio | Heard | Rows | Pong
+ToPage: TypeAlias = Welcome | Ops | Audio | Heard | Rows | Output | Pong
 
 _FROM_PAGE: dict[str, type[FromPage]] = {kind.k: kind for kind in typing.get_args(FromPage)}
 _HINTS = {kind: typing.get_type_hints(kind) for kind in _FROM_PAGE.values()}
+
+
+def output_metadata(display_id: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return an output's metadata with the mark by which a page finds the output, also after a reload."""
+    return {**(metadata or {}), "backchannel": {"output": display_id}}
 
 
 def pack(message: ToPage | FromPage) -> dict[str, Any]:

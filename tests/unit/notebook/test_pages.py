@@ -3,8 +3,8 @@ from __future__ import annotations
 from backchannel.notebook.pages import Page, Pages
 
 
-def page(since: float, *, lab: bool = False, acked: int = 0) -> Page:
-    return Page(lab, since=since, sent=since, acked=acked)
+def page(since: float, *, lab: bool = False, keeps: bool = False, acked: int = 0) -> Page:
+    return Page(lab, keeps, since=since, sent=since, acked=acked)
 
 
 def test_a_page_that_lacks_nothing_is_never_forgotten() -> None:
@@ -16,13 +16,13 @@ def test_a_page_that_lacks_nothing_is_never_forgotten() -> None:
 
 def test_a_silent_page_is_forgotten_but_not_what_it_said_of_itself() -> None:
     pages: Pages[Page] = Pages()
-    known = pages.add("a", page(0.0, lab=True))
+    known = pages.add("a", page(0.0, lab=True, keeps=True))
     pages.forget_silent(9.9, 1)
-    assert pages.lab
+    assert (pages.lab, pages.keeps) == (True, True)
     pages.forget_silent(10.0, 1)
-    assert (pages.names, pages.lab) == ([], False)
+    assert (pages.names, pages.lab, pages.keeps) == ([], False, False)
     assert pages.get("a") is known
-    assert known.lab
+    assert (known.lab, known.keeps) == (True, True)
 
 
 def test_a_page_that_says_hello_again_is_no_longer_forgotten() -> None:

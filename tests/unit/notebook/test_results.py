@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from backchannel.notebook.results import RichResults, rich_form
+from backchannel.notebook.results import Form, RichResults, rich_form
 from backchannel.tasks import AsyncToolManager, Task
 
 PATIENCE_S = 10
@@ -150,3 +150,44 @@ def test_a_publisher_that_fails_ends_nothing(
     RichResults(shell)._publish("work", Table(), "cell-1", [])
     assert "a result was not shown" in caplog.text
     assert shell._parent.get(None) is None
+
+
+def test_a_page_that_keeps_outputs_is_given_the_results_in_place_of_the_cell(shell: Shell) -> None:
+    results = RichResults(shell)
+    results.show()
+    kept: list[Form] = []
+    came = threading.Semaphore(0)
+    results.put(task_with(Table()), lambda form: kept.append(form) or came.release())
+    for _ in range(2):
+        assert came.acquire(timeout=PATIENCE_S)
+    name, value = kept
+    assert name.id == f"{value.id}-name"
+    assert value.data["text/html"] == "<table></table>"
+    assert results.forms == kept
+    assert shell.published == []
+
+
+def test_every_output_is_marked_so_that_a_page_finds_it_after_a_reload(shell: Shell) -> None:
+    results = RichResults(shell)
+    results.show()
+    results.put(task_with(Table()))
+    assert shell.came.acquire(timeout=PATIENCE_S)
+    for entry in (*shell.names, *shell.published):
+        assert entry["metadata"]["backchannel"] == {"output": entry["transient"]["display_id"]}
+
+
+def test_what_is_remembered_for_a_page_that_comes_is_bounded_and_of_this_showing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RichResults, "LIMIT", 3000)
+    results = RichResults(shell)
+    results.show()
+    for number in range(results.MOST + 2):
+        results.put(task_with(Table(f"{number} {'x' * 1000}")))
+        assert shell.came.acquire(timeout=PATIENCE_S)
+    results.put(task_with(Table("last")))
+    assert shell.came.acquire(timeout=PATIENCE_S)
+    assert 0 < sum(len(str(form.data)) for form in results.forms) < 4000
+    assert results.forms[-1].data["text/html"] == "last"
+    results.show()
+    assert results.forms == []

@@ -3,18 +3,21 @@ from __future__ import annotations
 from typing import Any
 
 from backchannel.notebook.saved_output import SavedOutput
-from backchannel.notebook.wire import VIEW_MIMETYPE
+from backchannel.notebook.wire import VIEW_MIMETYPE, Output, ToPage
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-RUNNING = {"settled": False, "pages": True, "lab": True}
-SETTLED = {"settled": True, "pages": True, "lab": True}
-STOCK_RUNNING = {"settled": False, "pages": True, "lab": False}
-STOCK_SETTLED = {"settled": True, "pages": True, "lab": False}
+RUNNING = {"settled": False, "pages": True, "lab": True, "keeps": False}
+SETTLED = {"settled": True, "pages": True, "lab": True, "keeps": False}
+STOCK_RUNNING = {"settled": False, "pages": True, "lab": False, "keeps": False}
+STOCK_SETTLED = {"settled": True, "pages": True, "lab": False, "keeps": False}
+KEEPS_RUNNING = {"settled": False, "pages": True, "lab": False, "keeps": True}
+KEEPS_SETTLED = {"settled": True, "pages": True, "lab": False, "keeps": True}
 
 
-def output() -> tuple[SavedOutput, list[tuple[dict[str, Any], str, bool]]]:
+def output(told: list[ToPage] | None = None) -> tuple[SavedOutput, list[tuple[dict[str, Any], str, bool]]]:
     written: list[tuple[dict[str, Any], str, bool]] = []
-    return SavedOutput("m1", lambda: ("<p>html</p>", "text"), lambda *call: written.append(call)), written
+    tell = [].append if told is None else told.append
+    return SavedOutput("m1", lambda: ("<p>html</p>", "text"), lambda *call: written.append(call), tell), written
 
 
 def test_it_is_shown_as_live_view_widget_html_and_text() -> None:
@@ -66,7 +69,7 @@ def test_without_any_page_html_and_widget_are_both_kept() -> None:
     out, written = output()
     out.show(10.0)
     out.changed()
-    out.write(10.2, settled=True, pages=False, lab=False)
+    out.write(10.2, settled=True, pages=False, lab=False, keeps=False)
     assert {WIDGET, "text/html"} <= set(written[-1][0])
 
 
@@ -82,3 +85,43 @@ def test_each_show_is_an_output_of_its_own() -> None:
     out.show(1.0)
     out.show(2.0)
     assert written[0][1] != written[1][1]
+
+
+def test_a_page_that_keeps_outputs_is_given_them_at_once_and_then_every_two_seconds() -> None:
+    told: list[ToPage] = []
+    out, written = output(told)
+    out.show(10.0)
+    assert out.next_due(**KEEPS_RUNNING) == 0.0
+    out.write(10.1, **KEEPS_RUNNING)
+    data = {"text/plain": "text", "text/html": "<p>html</p>", VIEW_MIMETYPE: {"model_id": "m1"}}
+    assert told == [Output("", out.display_id, data)]
+    assert out.next_due(**KEEPS_RUNNING) is None
+    out.changed()
+    assert out.next_due(**KEEPS_RUNNING) == 12.1
+    assert out.next_due(**KEEPS_SETTLED) == 10.1 + out.SETTLE_S
+    out.write(12.1, **KEEPS_SETTLED)
+    # The widget stays where it is.
+    assert VIEW_MIMETYPE in told[-1].data  # type: ignore[union-attr]
+    assert len(written) == 1
+
+
+def test_a_page_that_comes_is_given_the_output_though_nothing_changed() -> None:
+    out, _ = output()
+    out.show(10.0)
+    out.write(10.1, **KEEPS_SETTLED)
+    assert out.next_due(**KEEPS_SETTLED) is None
+    out.page_came()
+    assert out.next_due(**KEEPS_SETTLED) == 0.0
+    out.write(11.0, **KEEPS_SETTLED)
+    out.show(20.0)
+    assert out.next_due(**KEEPS_SETTLED) == 0.0
+
+
+def test_at_its_end_it_leaves_what_was_shown_last_without_a_widget_everywhere() -> None:
+    told: list[ToPage] = []
+    out, written = output(told)
+    out.show(10.0)
+    out.leave(11.0)
+    left = {"text/plain": "text", "text/html": "<p>html</p>"}
+    assert written[-1] == (left, out.display_id, True)
+    assert told == [Output("", out.display_id, left)]

@@ -39,6 +39,7 @@ from backchannel.notebook.wire import (
     Hello,
     Mic,
     Ops,
+    Output,
     Ping,
     Played,
     Pong,
@@ -524,6 +525,27 @@ async def test_the_saved_output_has_the_conversation() -> None:
     await talk.rest(3.0)
     assert "what &lt;b&gt;can&lt;/b&gt; you do" in talk.published[-1]["text/html"]
     assert talk.published[-1]["text/plain"] == "You: what <b>can</b> you do"
+    await talk.voice.stop()
+
+
+@virtual_time
+async def test_a_page_that_keeps_outputs_has_the_conversation_two_seconds_later_at_most() -> None:
+    talk = Talk()
+    talk.voice.show()
+    talk.page(Hello("p", 1, keeps=True), Ack("p", 0), Claim("p"))
+    await talk.rest()
+    assert talk.told(Output)[-1].id == talk.voice.output.display_id
+    await talk.say(transcript("user", "first"))
+    await talk.rest(2.0)
+    assert "first" in talk.told(Output)[-1].data["text/html"]
+    await talk.say(transcript("user", "second"))
+    await talk.rest(2.0)
+    assert "second" in talk.told(Output)[-1].data["text/html"]
+    assert len(talk.published) == 1
+    talk.page(Hello("p", 1, keeps=True))
+    before = len(talk.told(Output))
+    await talk.rest()
+    assert len(talk.told(Output)) == before + 1
     await talk.voice.stop()
 
 
