@@ -55,6 +55,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="package")
+def stock_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab without our extension."""
+    with Lab(tmp_path_factory.mktemp("stock"), extension=False) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="package")
+def notebook_7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Jupyter Notebook 7."""
+    pytest.importorskip("notebook", reason="Notebook 7 is not installed: pip install --group dev")
+    with Lab(tmp_path_factory.mktemp("notebook"), application="notebook") as lab:
+        yield lab
+
+
+@pytest.fixture(scope="package")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with Chrome(tmp_path_factory.mktemp("chrome")) as chrome:
         yield chrome
@@ -66,6 +81,7 @@ def open_notebook(lab: Lab, chrome: Chrome, request: pytest.FixtureRequest) -> I
 
     Given are its cells, or a file that is copied, or the name of a notebook that is there.
     """
+    default = lab
     contexts: list[BrowserContext] = []
     pages: list[NotebookPage] = []
 
@@ -76,6 +92,7 @@ def open_notebook(lab: Lab, chrome: Chrome, request: pytest.FixtureRequest) -> I
         browser: Browser | None = None,
         permissions: Sequence[str] = ("microphone",),
         name: str = f"{re.sub(r'[^a-z_]+', '-', request.node.name)}.ipynb",
+        lab: Lab = default,
     ) -> NotebookPage:
         name = notebook if isinstance(notebook, str) else name
         if isinstance(notebook, Path):
@@ -96,7 +113,8 @@ def open_notebook(lab: Lab, chrome: Chrome, request: pytest.FixtureRequest) -> I
     errors = [error for page in pages for error in page.errors]
     for context in contexts:
         context.close()
-    lab.end_kernels()
+    for each in {default, *(page.lab for page in pages)}:
+        each.end_kernels()
     assert errors == []
 
 

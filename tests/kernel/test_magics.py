@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .front_end import Cell, FrontEnd
+from .front_end import Cell, FrontEnd, Message
 
 pytestmark = pytest.mark.kernel
 
@@ -100,6 +100,49 @@ def test_without_our_extension_the_file_keeps_html_only(notebook: FrontEnd) -> N
         return [set(data) for data in updates if "sales: ok" in data["text/plain"]]
 
     assert notebook.until(saved, "the saved output")[-1] == {"text/plain", "text/html"}
+
+
+def test_a_board_that_was_quiet_for_long_keeps_its_widget_when_a_run_begins(notebook: FrontEnd) -> None:
+    assert notebook.run("from backchannel.notebook.pages import Pages; Pages.FORGET_S = 0.5").error == ""
+    notebook.run(TRAIN)
+    board = notebook.widget("BoardWidget")
+    notebook.send(board, {"k": "hello", "client": "p", "version": 1, "lab": True})
+    notebook.send(board, {"k": "ack", "client": "p", "seq": 0, "version": notebook.told(board, "welcome")["version"]})
+    notebook.run("import time; time.sleep(0.6)")
+    notebook.run('go.set(); train("sales").result(20)')
+    version = notebook.told(board, "rows")["version"]
+    notebook.send(board, {"k": "ack", "client": "p", "seq": 0, "version": version})
+
+    def saved() -> list[set[str]]:
+        updates = [item["content"]["data"] for item in notebook.log if item["msg_type"] == "update_display_data"]
+        return [set(data) for data in updates if "sales: ok" in data["text/plain"]]
+
+    assert "application/vnd.backchannel.view+json" in notebook.until(saved, "the saved output")[-1]
+
+
+def test_a_page_that_keeps_outputs_is_sent_them_and_the_results_also_when_it_comes_later(notebook: FrontEnd) -> None:
+    notebook.run(FRAME, cell="declares")
+    board = notebook.widget("BoardWidget")
+    notebook.send(board, {"k": "hello", "client": "p", "version": 1, "keeps": True})
+    own = notebook.told(board, "output", beside="")
+    notebook.run('task = train("sales"); await task.ended()')
+
+    def given(client: str) -> list[Message]:
+        contents = [item["content"]["data"].get("content") or {} for item in notebook.log if "data" in item["content"]]
+        return [
+            content
+            for content in contents
+            if (content.get("k"), content.get("to"), content.get("beside")) == ("output", client, own["id"])
+        ]
+
+    name, frame = notebook.until(lambda: given("")[1:] and given(""), "the result")
+    assert name["data"]["text/plain"] == "Task 1, train sales:"
+    assert "dataframe" in frame["data"]["text/html"]
+    notebook.send(board, {"k": "hello", "client": "later", "version": 1, "keeps": True})
+    again = notebook.until(lambda: given("later")[1:] and given("later"), "the result for another page")
+    assert [item["id"] for item in again] == [name["id"], frame["id"]]
+    displayed = [item for item in notebook.log if item["msg_type"] in ("display_data", "update_display_data")]
+    assert len(displayed) == 1
 
 
 FRAME = '''%%async_tool --timeout 600 --retries 2 --backoff 0 --retry-on ConnectionError --milestones quarters

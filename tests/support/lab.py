@@ -19,6 +19,7 @@ from typing import Any
 PATIENCE_S = 60.0
 CONFIG = """
 c.LabApp.expose_app_in_browser = True
+c.JupyterNotebookApp.expose_app_in_browser = True
 c.LabApp.news_url = None
 c.ServerApp.open_browser = False
 c.ServerApp.allow_root = True
@@ -35,15 +36,26 @@ class Lab:
     Args:
         folder: For everything that it writes; notebooks are in ``folder / "notebooks"``.
         environment: Variables for the server and its kernels.
+        extension: Whether the pages run our JupyterLab extension.
+        application: The module that is run: "jupyterlab", or "notebook" for Jupyter Notebook 7.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        extension: bool = True,
+        application: str = "jupyterlab",
+    ) -> None:
         self.notebooks = folder / "notebooks"
         self.log = folder / "server.log"
         self.token = secrets.token_hex(16)
         self.url = ""
         self._folder = folder
         self._environment = dict(environment or {})
+        self._extension = extension
+        self._application = application
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Lab:
@@ -59,6 +71,10 @@ class Lab:
         for path in (*folders.values(), self.notebooks):
             path.mkdir(parents=True, exist_ok=True)
         (folders["config"] / "jupyter_lab_config.py").write_text(CONFIG)
+        (folders["config"] / "jupyter_notebook_config.py").write_text(CONFIG)
+        pages = folders["config"] / "labconfig" / "page_config.json"
+        pages.parent.mkdir(exist_ok=True)
+        pages.write_text(json.dumps({"disabledExtensions": {"backchannel": not self._extension}}))
         settings = folders["config"] / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True, exist_ok=True)
         for name, values in SETTINGS.items():
@@ -76,7 +92,7 @@ class Lab:
         } | self._environment
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", str(self.notebooks)],
+                [sys.executable, "-m", self._application, str(self.notebooks)],
                 env=environment,
                 cwd=self.notebooks,
                 stdin=subprocess.DEVNULL,
@@ -117,7 +133,9 @@ class Lab:
         return json.loads(body) if body else None
 
     def open_url(self, notebook: str) -> str:
-        """Where a notebook is opened in a browser, in a workspace of its own."""
+        """Where a notebook is opened in a browser; in JupyterLab in a workspace of its own."""
+        if self._application == "notebook":
+            return f"{self.url}notebooks/{notebook}?token={self.token}"
         return f"{self.url}lab/workspaces/w{secrets.token_hex(4)}/tree/{notebook}?token={self.token}"
 
     def _wait(self, runtime: Path) -> None:
