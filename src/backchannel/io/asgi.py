@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
-from urllib.parse import urlsplit
 
+from .origins import check_origins, refusal
+from .sockets import handshake_of
 from .websocket import WebSocketIO
 
 __all__ = ["bidi_asgi_app"]
+
+_log = logging.getLogger(__name__)
 
 
 def bidi_asgi_app(
@@ -23,7 +27,11 @@ def bidi_asgi_app(
         origins: Web pages that may connect, as in ``"https://example.org"``, besides those of the same host; ``"*"``
             for all. Clients that are no web page say no origin and are let in.
         **options: Of `WebSocketIO`.
+
+    Raises:
+        InvalidInputError: If ``origins`` holds something else.
     """
+    known = check_origins(origins)
     with_scope = "scope" in inspect.signature(make_agent).parameters
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -37,22 +45,16 @@ def bidi_asgi_app(
             await send({"type": "http.response.body", "body": b"Connect by WebSocket."})
         else:
             agent = None
-            if _may_connect(scope, origins):
+            if why := refusal(handshake_of(scope), known):
+                _log.warning("a WebSocket was refused: %s", why)
+            else:
                 agent = make_agent(scope) if with_scope else make_agent()
                 agent = await agent if inspect.isawaitable(agent) else agent
             if agent is None:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008, "reason": "not allowed"})
                 return
-            channel = WebSocketIO((receive, send), **options)
+            channel = WebSocketIO((scope, receive, send), origins=origins, **options)
             await agent.run(inputs=[channel.input()], outputs=[channel.output()])
 
     return app
-
-
-def _may_connect(scope: Any, origins: Collection[str]) -> bool:
-    headers = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in scope.get("headers", [])}
-    origin = headers.get(b"origin")
-    if origin is None or "*" in origins or origin in origins:
-        return True
-    return urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower() != ""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-__all__ = ["Socket", "socket_of"]
+from .origins import Handshake
+
+__all__ = ["Socket", "handshake_of", "socket_of"]
 
 
 class Socket(Protocol):
     """One connection. ``receive`` returns None when it is closed; ``send`` raises whatever its library raises then."""
 
+    @property
+    def handshake(self) -> Handshake: ...
     async def accept(self) -> None: ...
     async def receive(self) -> str | bytes | None: ...
     async def send(self, data: str | bytes) -> None: ...
@@ -23,14 +27,16 @@ def socket_of(websocket: Any) -> Socket:
     """Return the interface to a WebSocket.
 
     Args:
-        websocket: Of Starlette or FastAPI, of aiohttp (server or client), of ``websockets`` (asyncio), or the pair
-            ``(receive, send)`` of ASGI, of which nothing was received yet.
+        websocket: Of Starlette or FastAPI, of aiohttp (server or client), of ``websockets`` (asyncio), or
+            ``(scope, receive, send)`` of ASGI, of which nothing was received yet. The pair ``(receive, send)`` is
+            taken, too, but does not say which page asks.
 
     Raises:
         TypeError: If it is none of these.
     """
-    if isinstance(websocket, tuple) and len(websocket) == 2 and all(map(callable, websocket)):
-        return _Asgi(*websocket)
+    if isinstance(websocket, tuple) and len(websocket) in (2, 3) and all(map(callable, websocket[-2:])):
+        receive, send = websocket[-2:]
+        return _Asgi(receive, send, websocket[0] if len(websocket) == 3 else None)
     if _has(websocket, "receive", "send", "accept") and hasattr(websocket, "application_state"):
         return _Starlette(websocket)
     if _has(websocket, "receive", "send_str", "send_bytes", "close"):
@@ -39,8 +45,24 @@ def socket_of(websocket: Any) -> Socket:
         return _Websockets(websocket)
     raise TypeError(
         f"{type(websocket).__name__} is not a WebSocket that WebSocketIO knows; give it one of Starlette, FastAPI, "
-        "aiohttp or websockets (asyncio), or the pair (receive, send) of ASGI"
+        "aiohttp or websockets (asyncio), or (scope, receive, send) of ASGI"
     )
+
+
+def handshake_of(scope: Mapping[str, Any]) -> Handshake:
+    """Return what a client asked with, by the scope of ASGI."""
+    headers = [(bytes(name).lower(), bytes(value).decode("latin-1")) for name, value in scope.get("headers") or ()]
+    hosts = [value for name, value in headers if name == b"host"]
+    return Handshake(
+        tuple(value for name, value in headers if name == b"origin"),
+        hosts[0] if len(hosts) == 1 else "",
+        _address(scope.get("server")),
+    )
+
+
+def _address(server: Any) -> str:
+    """Return the host of a socket's address; "" where it has none."""
+    return str(server[0]) if isinstance(server, list | tuple) and server else ""
 
 
 def _has(websocket: Any, *names: str) -> bool:
@@ -51,9 +73,13 @@ class _Asgi:
     """https://asgi.readthedocs.io/en/latest/specs/www.html#websocket"""
 
     def __init__(
-        self, receive: Callable[[], Awaitable[dict[str, Any]]], send: Callable[[dict[str, Any]], Awaitable[None]]
+        self,
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+        scope: Any = None,
     ) -> None:
         self._receive, self._send = receive, send
+        self.handshake = handshake_of(scope) if isinstance(scope, Mapping) else Handshake()
 
     async def accept(self) -> None:
         message = await self._receive()
@@ -78,7 +104,7 @@ class _Asgi:
 
 class _Starlette(_Asgi):
     def __init__(self, websocket: Any) -> None:
-        super().__init__(websocket.receive, websocket.send)
+        super().__init__(websocket.receive, websocket.send, getattr(websocket, "scope", None))
         self._websocket = websocket
 
     async def accept(self) -> None:
@@ -89,6 +115,14 @@ class _Starlette(_Asgi):
 class _Aiohttp:
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
+        # A server's; aiohttp has no public name for it.
+        request = getattr(websocket, "_req", None)
+        self.handshake = Handshake()
+        if request is not None:
+            transport = getattr(request, "transport", None)
+            server = transport.get_extra_info("sockname") if transport is not None else None
+            headers = request.headers
+            self.handshake = Handshake(tuple(headers.getall("Origin", ())), headers.get("Host", ""), _address(server))
 
     async def accept(self) -> None:
         pass  # ``prepare(request)`` has done it.
@@ -108,6 +142,15 @@ class _Aiohttp:
 class _Websockets:
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
+        self.handshake = Handshake()
+        request = getattr(websocket, "request", None)
+        if request is not None and type(websocket).__name__ == "ServerConnection":
+            hosts = request.headers.get_all("Host")
+            self.handshake = Handshake(
+                tuple(request.headers.get_all("Origin")),
+                hosts[0] if hosts else "",
+                _address(getattr(websocket, "local_address", None)),
+            )
 
     async def accept(self) -> None:
         pass  # The handshake came before the handler.

@@ -24,7 +24,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import AgentStateError, InvalidInputError
@@ -40,6 +40,7 @@ from ..events import (
 )
 from .ending import Ending
 from .mailbox import Inbox, Outbox, encode
+from .origins import check_origins, refusal
 from .settings import AudioSettings, Converter
 from .sockets import Socket, socket_of
 
@@ -58,15 +59,20 @@ class WebSocketIO:
     The connection is accepted when the conversation starts, where that was not done, and closed at its end.
 
     Args:
-        websocket: Of Starlette, FastAPI, aiohttp or ``websockets``, or the pair ``(receive, send)`` of ASGI.
+        websocket: Of Starlette, FastAPI, aiohttp or ``websockets``, or ``(scope, receive, send)`` of ASGI. The pair
+            ``(receive, send)`` is taken, too; which page asks is then for the caller to check.
         binary: Whether the model's voice is sent as binary frames, a third smaller than as JSON.
         stop_agent: Whether the agent is stopped when the client is gone, so that ``run`` ends.
         reports_played: Whether the client is known to send ``played``. Without it what was sent counts as heard,
             until the first ``played``.
         max_message_size: The longest message that is taken, bytes.
+        origins: Web pages that may connect, as in ``"https://example.org"``, besides those of the same host; ``"*"``
+            for all. Another page is refused (code 1008), and a warning says what to set. Clients that are no web page
+            say no origin and are let in.
 
     Raises:
         TypeError: If the WebSocket is none of these.
+        InvalidInputError: If the size or the origins cannot be used.
     """
 
     def __init__(
@@ -77,10 +83,18 @@ class WebSocketIO:
         stop_agent: bool = True,
         reports_played: bool = False,
         max_message_size: int = 1 << 20,
+        origins: Collection[str] = (),
     ) -> None:
         if isinstance(max_message_size, bool) or not isinstance(max_message_size, int) or max_message_size < 1:
             raise InvalidInputError(f"max_message_size must be bytes, 1 or more; it is {max_message_size!r}")
-        self._session = _Session(socket_of(websocket), binary, Ending(stop_agent), reports_played, max_message_size)
+        self._session = _Session(
+            socket_of(websocket),
+            binary,
+            Ending(stop_agent),
+            reports_played,
+            max_message_size,
+            check_origins(origins),
+        )
 
     @property
     def dropped(self) -> int:
@@ -144,13 +158,20 @@ class _Session:
     """The connection that input and output share."""
 
     def __init__(
-        self, socket: Socket, binary: bool, ending: Ending, reports_played: bool, max_message_size: int
+        self,
+        socket: Socket,
+        binary: bool,
+        ending: Ending,
+        reports_played: bool,
+        max_message_size: int,
+        origins: Collection[str],
     ) -> None:
         self._socket = socket
         self._binary = binary
         self._ending = ending
         self._reports_played = reports_played
         self._most_bytes = max_message_size
+        self._origins = origins
         self._settings = AudioSettings()
         self._agent: Any = None
         self._users: set[object] = set()
@@ -174,6 +195,11 @@ class _Session:
             self.inbox.set_rate(2 * self._settings.channels * self._settings.input_rate)
             self._ending.start(agent)
             self.started = True
+            if why := refusal(self._socket.handshake, self._origins):
+                logger.warning("a WebSocket was refused: %s", why)
+                await self._socket.close(_POLICY_VIOLATION, "not allowed")
+                self._lost(None)
+                return
             try:
                 await self._socket.accept()
             except Exception as error:  # noqa: BLE001 - the client is gone already; its server says so in its own way
