@@ -127,7 +127,9 @@ class FileSessionManager(_SessionManager):
 
     def __init__(self, session_id: str, storage_dir: str | os.PathLike[str] | None = None) -> None:
         super().__init__(session_id)
-        self.storage_dir = Path(os.path.abspath(DEFAULT_DIRECTORY if storage_dir is None else storage_dir))
+        self.storage_dir = Path(
+            os.path.abspath(DEFAULT_DIRECTORY if storage_dir is None else os.path.expanduser(storage_dir))
+        )
         self._default = storage_dir is None
 
     def _store(self, agent_id: str) -> Store:

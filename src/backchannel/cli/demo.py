@@ -166,12 +166,12 @@ async def _converse(options: argparse.Namespace, view: _View) -> None:
     finally:
         if options.out is not None:
             samples = from_bytes(bytes(conversation.speaker.recording))
-            options.out.write_bytes(write_wav(samples, RATE))
+            options.out.expanduser().write_bytes(write_wav(samples, RATE))
             view.note(f"The answers are in {options.out}.")
 
 
 def _read(path: Path) -> bytes:
-    samples, rate = read_wav(path.read_bytes(), str(path))
+    samples, rate = read_wav(path.expanduser().read_bytes(), str(path))
     if len(samples) == 0:
         raise AudioFormatError(f"{path}: the file holds no audio")
     return bytes(resample(samples, rate, RATE).tobytes())

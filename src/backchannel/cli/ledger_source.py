@@ -51,7 +51,7 @@ class LedgerSource:
         """
         if self._store is not None:
             return self._read_s3(self._store)
-        path = Path(self.place)
+        path = Path(self.place).expanduser()
         if not check_kind(path):
             self._reading = None
             return False

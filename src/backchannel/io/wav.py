@@ -63,8 +63,8 @@ class WavIO:
                 raise TypeError(f"{name} must be a path, not {type(path).__name__}")
         if not 0 <= tail_s < float("inf"):
             raise InvalidInputError(f"tail_s must be seconds, 0 or more; it is {tail_s!r}")
-        self._in = None if path_in is None else Path(path_in)
-        self._out = None if path_out is None else Path(path_out)
+        self._in = None if path_in is None else Path(path_in).expanduser()
+        self._out = None if path_out is None else Path(path_out).expanduser()
         self._realtime = realtime
         self._tail_s = tail_s
         self._stop_agent = stop_agent

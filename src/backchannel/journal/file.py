@@ -29,11 +29,12 @@ class FileStore:
     """Keeps a journal in one file; beside it a ``.lock`` that says who writes.
 
     Args:
-        path: The file. It and its directories are made when needed, for their owner only.
+        path: The file; ``~`` is the home directory. It and its directories are made when needed, for their owner only,
+            and a file that others may read is closed to them.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(os.path.abspath(path))
+        self._path = Path(os.path.abspath(os.path.expanduser(path)))
         self._lock = FileLock(self._path.with_name(self._path.name + ".lock"), self.location)
         self._descriptor: int | None = None
         self._end = 0
@@ -150,6 +151,9 @@ class FileStore:
         if created:
             _sync_directory(self._path.parent)
         data = _read(self._file, 0, os.fstat(self._file).st_size)
+        if data and not data.strip(b"\0"):
+            self._keep_aside()
+            data = b""
         found = scan(data, self.location, torn=True)
         if found.length < len(data):
             logger.warning(
@@ -166,10 +170,27 @@ class FileStore:
             _sync(self._file)
         return found.lines
 
+    def _keep_aside(self) -> None:
+        """Begin anew beside a file that holds nothing but zeros, as a power cut leaves it: its bytes may come back."""
+        self._close()
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = self._path.with_name(f"{self._path.name}.damaged-{number}")
+        os.rename(self._path, aside)
+        logger.warning("%s held nothing but zeros; it is kept as %s, and begun anew", self._path, aside)
+        self._open(os.O_CREAT)
+        _sync_directory(self._path.parent)
+
     def _open(self, flags: int) -> None:
         self._descriptor = os.open(self._path, _FLAGS | flags, 0o600)
-        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+        mode = os.fstat(self._descriptor).st_mode
+        if not stat.S_ISREG(mode):
             raise SessionDamagedError(f"{self._path} is not a file; use another place")
+        if sys.platform != "win32" and mode & 0o077:
+            with contextlib.suppress(PermissionError):  # somebody else's file, in which we may write
+                os.fchmod(self._descriptor, 0o600)
 
     def _close(self) -> None:
         if self._descriptor is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import InvalidInputError, SessionStorageError
 from ..journal import FileStore, S3Store, s3_client
+from ..tasks.ledger_reader import open_file
 
 __all__ = ["LEDGER_VARIABLE", "S3", "check_kind", "ledger_store", "s3_store"]
 
@@ -46,7 +47,7 @@ def check_kind(path: Path) -> bool:
         SessionStorageError: If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             beginning = file.read(len(_BEGINNING))
     except FileNotFoundError:
         return False

@@ -55,7 +55,10 @@ def _size(data: Mapping[str, Any]) -> int:
 
 def _heading(name: str) -> dict[str, Any]:
     style = "margin-top:6px;opacity:0.8;overflow-wrap:anywhere"
-    return {"text/plain": f"{name}:", "text/html": f'<div style="{style}">{escape(name)}</div>'}
+    return {
+        "text/plain": f"{name}:",
+        "text/html": f'<div class="tex2jax_ignore mathjax_ignore" style="{style}">{escape(name)}</div>',
+    }
 
 
 class RichResults:

@@ -58,12 +58,12 @@ def board_text(rows: Sequence[Mapping[str, Any]], hint: str = "") -> str:
 def board_html(rows: Sequence[Mapping[str, Any]], hint: str = "") -> str:
     """Return a board as HTML, a table row for each of the last ``MAX_ROWS`` rows."""
     if not rows:
-        return f"<p>{escape(_empty(hint))}</p>"
+        return _verbatim(f"<p>{escape(_empty(hint))}</p>")
     earlier = len(rows) - MAX_ROWS
     note = f"<p>{earlier} earlier runs are not shown.</p>" if earlier > 0 else ""
     body = "".join(_row_html(row) for row in rows[-MAX_ROWS:])
     heads = "".join(f"<th {_CELL}>{name}</th>" for name in ("Task", "Run", "Progress", "Time", "Result"))
-    return f"{note}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    return _verbatim(f"{note}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
 
 
 def transcript_text(
@@ -82,9 +82,14 @@ def transcript_html(
     said = [(_WHO.get(item["role"], "Note"), item["text"]) for item in captions]
     said += [(_WAITS, item["text"]) for item in questions]
     if not said:
-        return f"<p>{escape(detail or 'Nothing was said yet.')}</p>"
+        return _verbatim(f"<p>{escape(detail or 'Nothing was said yet.')}</p>")
     lines = (f"<div {_PRE}><strong>{who}:</strong> {escape(_bounded(text))}</div>" for who, text in said)
-    return f"<div>{''.join(lines)}</div>"
+    return _verbatim("".join(lines))
+
+
+def _verbatim(html: str) -> str:
+    """Keep MathJax, of JupyterLab or of nbconvert, from typesetting what stands between dollar signs."""
+    return f'<div class="tex2jax_ignore mathjax_ignore">{html}</div>'
 
 
 def _row_text(row: Mapping[str, Any]) -> str:

@@ -9,10 +9,15 @@ from __future__ import annotations
 import functools
 import re
 
-__all__ = ["REDACTED", "name_kind", "redact_text"]
+__all__ = ["REDACTED", "is_share", "name_kind", "redact_text"]
 
 REDACTED = "[redacted]"
 """What stands where a secret was."""
+
+_LONGEST_SEQUENCE = 20_000
+_SEQUENCE = re.compile(r"[A-Z-]+|[a-z-]+|[0-9a-f]+|[0-9A-F]+|[-_+/]+")
+"""DNA and proteins, hexadecimal digits, rules: no base64, which mixes cases or is padded."""
+_PATH_PART = re.compile(r"[A-Z]?[a-z]*[0-9]*(?:[-_+][A-Z]?[a-z]*[0-9]*)*")
 
 LONG = 200
 """Characters from which a run of base64, or a literal of bytes, counts as audio or an image."""
@@ -21,12 +26,18 @@ LONG = 200
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORDS = frozenset(
-    ("amz", "apikeys", "auth", "bearer", "creds", "jwt", "otp", "pass", "passcode", "pwd", "token", "tokens")
+    ("amz", "apikeys", "auth", "bearer", "creds", "jwt", "otp", "passcode", "pwd", "token", "tokens")
 )
 _SECRET_PARTS = (
-    *("password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "authorization"),
+    *("password", "passwd", "passphrase", "token", "apikey", "accesskey", "accountkey", "privatekey", "authorization"),
     *("cookie", "credential", "sessionkey", "sessionid", "encryptionkey", "signingkey", "connectionstring"),
+    "accesssignature",
 )
+# A secret_key is one, and secret_santa is not; likewise db_pass and pass_rate.
+_SECRET = re.compile(
+    r"secrets?(?:$|[0-9]|key|access|token|value|text|string|code|phrase|word|data|bytes|hash|answer|id$|name$|version)"
+)
+_PASS = re.compile(r"(?:(?:^|[^A-Za-z])[Pp][Aa][Ss][Ss]|[a-z]Pass)$")
 _HARMLESS = re.compile(r"tokeni[sz]e\w*|tokentype")
 _COUNT = re.compile(r"tokens$|tokens?(?:count|limit|usage|budget|details)")
 _IN_QUERIES = frozenset({"sig", "signature", "key", "policy", "code", "keypairid", "googleaccessid", "awsaccesskeyid"})
@@ -48,12 +59,19 @@ def _kind(name: str) -> str:
     words = {word.lower() for word in _WORD.findall(name)}
     if "token" not in joined:
         words.discard("token")
-    if not (_SECRET_WORDS & words or any(part in joined for part in _SECRET_PARTS)):
+    by_part = any(part in joined for part in _SECRET_PARTS) or _SECRET.search(joined) is not None
+    if not (_SECRET_WORDS & words or by_part or _PASS.search(name)):
         return ""
     return "count" if _COUNT.search(joined) else "secret"
 
 
 # Texts
+
+
+def is_share(value: object) -> bool:
+    """Whether a value is a text such as "12 of 13 tests", which is no secret by whatever name."""
+    return isinstance(value, str) and _SHARE.match(value) is not None
+
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----.*?(?:-----END [^-]{0,60}-----|\Z)", re.S
@@ -62,11 +80,12 @@ _URL = re.compile(r"(?<=://)[^\s\"'<>]++")
 _DOTTED = re.compile(r"(?<![\w.-])[\w-]++(?:\.[\w-]*+){2,}+")
 _JWT_START = re.compile(r"eyJ[\w-]{4}")
 _KNOWN = re.compile(
-    r"(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA|AGPA|ANPA|ANVA|APKA|AIPA)[A-Z0-9]{16}"
+    r"(?<![A-Z0-9])(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA|AGPA|ANPA|ANVA|APKA|AIPA)[A-Z0-9]{16}(?![A-Z0-9])"
     r"|(?<![A-Za-z0-9])(?:sk-|[srp]k_(?:live|test)_)[A-Za-z0-9_-]{16,}+"
     r"|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255}|glpat-[A-Za-z0-9_-]{16,255}"
     r"|xox[a-z]-[A-Za-z0-9-]{10,255}|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{16,1024}|hf_[A-Za-z0-9]{20,255}"
     r"|npm_[A-Za-z0-9]{30,255}|pypi-[A-Za-z0-9_-]{40,1024}"
+    r"|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==(?!=)"
 )
 _BEARER = re.compile(r"(?<![a-z])(bearer\s{1,4}+)[a-z0-9._~+/=-]{6,}+", re.I)
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
@@ -117,11 +136,20 @@ def _without_jwt(match: re.Match[str]) -> str:
 def _without_aws_secret(match: re.Match[str]) -> str:
     run = match[0]
     mixed = any(map(str.islower, run)) and any(map(str.isupper, run)) and any(map(str.isdigit, run))
-    return REDACTED if mixed else run
+    return REDACTED if mixed and not _is_path(run) else run
 
 
 def _shortened(match: re.Match[str]) -> str:
-    return f"[{len(match[0])} characters of base64]" if match[0].strip("-_") else match[0]
+    run = match[0]
+    if len(run) <= _LONGEST_SEQUENCE and (_SEQUENCE.fullmatch(run) or _is_path(run)):
+        return run
+    return f"[{len(run)} characters of base64]"
+
+
+def _is_path(run: str) -> bool:
+    """Whether a run of letters, digits and slashes is made of words, as a path is and a key is not."""
+    parts = run.strip("/").split("/")
+    return len(parts) > 1 and all(_PATH_PART.fullmatch(part) for part in parts[:-1])
 
 
 # Fields in texts
@@ -132,9 +160,11 @@ _FIELD = re.compile(
 )
 _QUOTE = re.compile(r"(\\{0,8})([\"'])")
 _PREFIX = re.compile(r"[bBrRuUfF]{1,2}(?=\\{0,8}[\"'])|[\w.]{1,60}(?=[(\[{<])")
-_PLAIN = re.compile(r"[^\s,;&\"'<>()\[\]{}\\]++|\\++(?![\"'])")
-_PHRASE = re.compile(r"(?:[^\r\n,;&\"'<>()\[\]{}\\]++|\\++(?![\"']))*+")
+_NEXT = r"(?!\s{0,8}[\w-]{1,60}+\s{0,8}[:=])"
+_PLAIN = re.compile(rf"[^\s,;&\"'<>()\[\]{{}}\\]++|,(?=[^\s\"'<>()\[\]{{}}]){_NEXT}|\\++(?![\"'])")
+_PHRASE = re.compile(rf"(?:[^\r\n,;&\"'<>()\[\]{{}}\\]++|,(?=[^\s\"'<>()\[\]{{}}]){_NEXT}|\\++(?![\"']))*+")
 _LINE = re.compile(r"[^\r\n]*+")
+_SHARE = re.compile(r"[0-9][0-9_.,]*+\s{0,4}+(?:of|/|out of)\s{0,4}+[0-9]", re.I)
 _NUMBER = re.compile(r"[-+]?[0-9][0-9_.]*+(?![\w-])")
 _NOTHING = re.compile(r"(\\{0,8}[\"'])(?:\[redacted\])?\1|None|null|True|False|true|false|\[redacted\]")
 _BRACKET = re.compile(r"[()\[\]{}<>]|\\{0,8}[\"']")
@@ -152,6 +182,8 @@ def _without_fields(text: str) -> str:
         value = field.end()
         if not kind or (kind == "count" and (field["blank"] or _NUMBER.match(text, value))):
             continue
+        if _SHARE.match(text, value):
+            continue  # "pass: 12 of 13 tests"
         end = _value_end(text, value, field["name"].lower(), ":" in field["sign"])
         if end > value and not _NOTHING.fullmatch(text, value, end):
             quote = _QUOTE.match(text, value)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import SessionDamagedError, SessionStorageError, SessionVersionError
 from ..journal.journal import LAYOUT, OPENED
 from ..journal.lines import Line, scan
 from .ledger_state import FORMAT, LedgerState, TaskRecord
 
-__all__ = ["LedgerReading", "read_ledger"]
+__all__ = ["LedgerReading", "open_file", "read_ledger"]
 
 
 @dataclass(slots=True)
@@ -52,9 +55,9 @@ def read_ledger(path: str | os.PathLike[str], after: LedgerReading | None = None
         SessionDamagedError: If it is no ledger, or was changed.
         SessionVersionError: If a newer version wrote it.
     """
-    where = Path(path)
+    where = Path(path).expanduser()
     try:
-        with where.open("rb") as file:
+        with open_file(where) as file:
             found = os.fstat(file.fileno())
             here = (found.st_dev, found.st_ino)
             go_on = after if after is not None and after._file == here and found.st_size >= after._end else None
@@ -76,6 +79,20 @@ def read_ledger(path: str | os.PathLike[str], after: LedgerReading | None = None
             changed.pop(record.id, None)
             changed[record.id] = record
     return LedgerReading(state, list(changed.values()), _writer(where), not start, here, start + len(whole), expected)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to be read; what is none, as a pipe that would be waited for, is refused.
+
+    Raises:
+        OSError: If it cannot be read, or is no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(errno.EISDIR, "Is a directory") if stat.S_ISDIR(mode) else OSError(errno.EINVAL, "it is no file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _check(line: Line, expected: int) -> None:

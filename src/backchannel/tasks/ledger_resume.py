@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ..errors import TaskError
-from ..tools.text import error_text, shown
+from ..tools.text import LIMIT, error_text, shown
 from . import lifecycle
 from .capture import inside
 from .deferred import Deferred
@@ -169,4 +169,6 @@ def _reading(record: TaskRecord) -> Reading | None:
         return None
     if record.has_value and shown(record.value) == (record.text, record.whole):
         return None
-    return Reading(record.text if record.whole or record.has_value else f"{record.text}{_CUT}", True)
+    if record.whole or record.has_value:
+        return Reading(record.text, True)
+    return Reading(f"{record.text[: LIMIT - len(_CUT)]}{_CUT}", True)

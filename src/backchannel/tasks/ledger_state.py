@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
@@ -16,6 +17,9 @@ FORMAT = JournalFormat("tasks")
 KEPT = 1000
 """Ended tasks that a ledger keeps when it is compacted; those that are still to be told are kept besides."""
 
+_HIGHEST = 2**53
+_LATEST = 1e11
+"""Seconds since the epoch, in the year 5138: what is later is no time."""
 _ENDINGS = frozenset(get_args(TaskStatus)) - {"queued", "running"}
 
 
@@ -208,7 +212,7 @@ class LedgerState:
 
     def _created(self, task_id: str, entry: Mapping[str, Any]) -> TaskRecord | None:
         number, tool = entry.get("number"), entry.get("tool")
-        if task_id in self.tasks or type(number) is not int or not isinstance(tool, str):
+        if task_id in self.tasks or _number(number) is None or type(number) is not int or not isinstance(tool, str):
             return self.tasks.get(task_id)
         self._number(number)
         record = self.tasks[task_id] = TaskRecord(
@@ -232,7 +236,7 @@ class LedgerState:
         return record
 
     def _number(self, number: object) -> None:
-        if type(number) is int and number > self.highest:
+        if type(number) is int and self.highest < number < _HIGHEST:
             self.highest = number
 
 
@@ -246,7 +250,7 @@ def fold(entries: Iterable[Mapping[str, Any]]) -> LedgerState:
 
 def _ended(record: TaskRecord, entry: Mapping[str, Any]) -> None:
     status, at = entry.get("status"), _time(entry.get("at"))
-    if record.ended or at is None or status not in _ENDINGS:
+    if record.ended or at is None or not isinstance(status, str) or status not in _ENDINGS:
         return
     record.finished, record.status = at, cast("TaskStatus", status)
     record.elapsed = _time(entry.get("elapsed")) or 0.0
@@ -265,13 +269,19 @@ def _went_on(record: TaskRecord, kind: str, entry: Mapping[str, Any]) -> None:
         record.where = _dict(entry.get("where")) or record.where
         return
     if kind == "task.progressed":
-        record.progress = {name: entry.get(name) for name in ("done", "total", "message")}
+        record.progress = {
+            "done": _number(entry.get("done")),
+            "total": _number(entry.get("total")),
+            "message": _text(entry.get("message")),
+        }
         return
     record.status = "running"
     if kind == "task.started":
         record.started = _time(entry.get("at")) if record.started is None else record.started
     else:
         record.outside = {name: entry[name] for name in ("poll", "every_s", "handle") if name in entry}
+        if _time(record.outside.get("every_s", 0.0)) is None:
+            del record.outside["every_s"]
 
 
 def _add(tokens: list[str], token: object) -> None:
@@ -288,7 +298,15 @@ def _text(value: object) -> str:
 
 
 def _time(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    number = _number(value)
+    return None if number is None or abs(number) > _LATEST else float(number)
+
+
+def _number(value: object) -> float | None:
+    """Return a number that can be counted with; None for anything else, as a damaged line may hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if abs(value) <= sys.float_info.max else None
 
 
 def _dict(value: object) -> dict[str, Any]:

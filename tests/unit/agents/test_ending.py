@@ -266,7 +266,6 @@ NO_EVENTS: list[Any] = [
     object(),
     TypedEvent(type="from_the_future"),
     ToolUseStreamEvent({}, {"name": "plain"}),
-    ToolUseStreamEvent({}, {"toolUseId": "c", "name": "plain", "input": {1, 2}}),
     BidiUsageEvent("many", 1, 2),  # type: ignore[arg-type]
 ]
 

@@ -125,7 +125,7 @@ def test_no_text_of_a_task_ever_becomes_markup(
 ) -> None:
     html = Tags(board_html([row(label=label, message=message, text=text, error=error, fraction=share)], hint=label))
     assert set(html.names) <= _ALLOWED
-    assert {name for name, _ in html.attributes} <= {"style", "value", "max"}
+    assert {name for name, _ in html.attributes} <= {"class", "style", "value", "max"}
     assert label in html.text
 
 
@@ -145,3 +145,11 @@ def test_an_open_question_is_text_after_what_was_said() -> None:
     html = Tags(transcript_html([], "", questions))
     assert "script" not in html.names
     assert html.text == "Waiting for your approval: Delete <script>x</script>?"
+
+
+@pytest.mark.parametrize("text", ["it costs $5 and $6", r"\(x\)", "$$y$$"])
+def test_nothing_is_typeset_as_mathematics(text: str) -> None:
+    caption = {"role": "user", "text": text, "final": True, "heard": True}
+    for html in (transcript_html([caption]), transcript_html([], text), board_html([], text)):
+        assert html.startswith('<div class="tex2jax_ignore mathjax_ignore">')
+        assert html.endswith("</div>")

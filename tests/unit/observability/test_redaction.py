@@ -302,3 +302,60 @@ def test_anything_plain_is_redacted_to_json(value: Any):
 def test_every_name_is_of_one_kind(name: str):
     assert name_kind(name) in ("secret", "count", "")
     assert re.fullmatch(r"(?s).*", redact_text(name))
+
+
+SEQUENCES = st.one_of(
+    st.text("ACGT", min_size=200, max_size=2000),
+    st.text("acgtun", min_size=200, max_size=2000),
+    st.text("0123456789abcdef", min_size=8, max_size=2000),
+    st.text("ACDEFGHIKLMNPQRSTVWY", min_size=100, max_size=500),
+    st.lists(st.from_regex(r"[a-z]{1,8}[0-9]{0,4}", fullmatch=True), min_size=1, max_size=80).map(
+        lambda parts: "/data/" + "/".join(parts)
+    ),
+)
+
+
+@given(SEQUENCES)
+def test_sequences_digits_and_paths_are_no_secrets(text: str):
+    assert redact_text(text) == text
+    assert redact({"value": text}) == {"value": text}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "pass: 12 of 13 tests",
+        "pass: 12/13",
+        "token: 512 of 8192",
+        {"secret_santa": "Ann"},
+        {"secretary": "Ann", "pass_rate": 0.9, "passes": 3, "pass_count": 7},
+        {"pass": "12 of 13 tests"},
+    ],
+)
+def test_what_only_sounds_like_a_secret_stays(value: Any):
+    assert redact(value) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2VjcmV0c2VjcmV0==;EndpointSuffix=x", "c2VjcmV0"),
+        ("SharedAccessSignature=sv=2020&sig=abcdef", "abcdef"),
+        ("password: a,b", ",b"),
+        ("password: hunter,2,three", "three"),
+        ("password=a,b", ",b"),
+        ("pwd=a,b;user=x", ",b"),
+        ("key " + "A" * 43 + "b" * 43 + "==", "A" * 43),
+        ("db_pass=hunter2", "hunter2"),
+        ("client_secret: hunter2", "hunter2"),
+        ('{"secretKey": "hunter2"}', "hunter2"),
+        ("secret=hunter2", "hunter2"),
+    ],
+)
+def test_known_shapes_do_not_come_out(text: str, secret: str):
+    assert secret not in redact_text(text)
+    assert "[redacted]" in redact_text(text)
+
+
+def test_the_field_after_a_password_with_a_comma_stays():
+    assert redact_text("password: a,b, user: bob") == "password: [redacted], user: bob"

@@ -231,7 +231,9 @@ def test_a_fact_that_cannot_be_read_does_not_disturb(exported: Exported, caplog:
 
     session = begun(exported)
     for _ in range(3):
-        session.take(called(Unreadable()), 101.0)  # type: ignore[arg-type]
+        event = called()
+        event["current_tool_use"]["toolUseId"] = Unreadable()
+        session.take(event, 101.0)
     session.ended(None, 102.0)
     assert len(caplog.records) == 1
     assert "invoke_agent Backchannel" in exported.spans()

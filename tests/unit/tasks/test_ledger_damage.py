@@ -1,0 +1,37 @@
+"""Entries that are well-formed and wrong: nothing raises, and the rest is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backchannel.cli.task_rows import row_of
+from backchannel.tasks.ledger_state import LedgerState, fold
+
+KINDS = ["task.created", "task.started", "task.placed", "task.deferred", "task.progressed", "task.ended", "task.told"]
+NAMES = [
+    "number", "tool", "label", "arguments", "where", "options", "at", "status", "done", "total", "message", "text",
+    "elapsed", "every_s", "poll", "agent", "tokens", "by", "highest", "value", "told", "reason", "superseded_by",
+]  # fmt: skip
+WRONG = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just(10**400), st.just(-(10**400))
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    max_leaves=4,
+)
+GOOD = {"kind": "task.created", "id": "good", "number": 1, "tool": "load", "at": 1.0}
+
+
+@given(st.lists(st.fixed_dictionaries({"kind": st.sampled_from(KINDS), "id": st.sampled_from(["a", "good"])}, optional=dict.fromkeys(NAMES, WRONG)), max_size=12))  # fmt: skip
+def test_wrong_entries_leave_what_is_right(entries: list[dict[str, Any]]):
+    state = fold([GOOD, *entries])
+    assert state.tasks["good"].tool == "load"
+    again = LedgerState()
+    for entry in state.entries():
+        again.apply(entry)
+    assert list(again.tasks) == list(state.tasks)
+    for record in state.tasks.values():
+        row_of(record, alive=False, now=2.0, numbers={})
