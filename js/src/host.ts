@@ -14,6 +14,7 @@ interface KernelConnection {
   connectionStatus?: string;
   statusChanged?: Signal;
   connectionStatusChanged?: Signal;
+  disposed?: Signal;
 }
 
 export interface WidgetModel {
@@ -124,6 +125,18 @@ export function watchKernel(model: WidgetModel, signal: AbortSignal, tell: (kern
     signal.addEventListener("abort", () => changed?.disconnect(look));
   }
   look();
+}
+
+/**
+ * Call `end` when the page gives up its connection to the kernel, as when a notebook is closed: the widget's model
+ * stays in memory then, and another one is made when the notebook is opened again.
+ */
+export function whenKernelLeaves(model: WidgetModel, signal: AbortSignal, end: () => void): void {
+  const disposed = model.widget_manager?.kernel?.disposed;
+  // Later: who shows how the kernel is looks first.
+  const leave = (): void => queueMicrotask(end);
+  disposed?.connect(leave);
+  signal.addEventListener("abort", () => disposed?.disconnect(leave));
 }
 
 /** Of JupyterLab's kernel connection; a page that shows none is taken to be connected. */

@@ -64,8 +64,10 @@ export class NotebookOutputs {
     this.#notebook = notebook;
     // A cell that was moved, pasted or brought back is made from the document, which has no widget.
     const again = (): void => queueMicrotask(() => this.#own && !signal.aborted && this.write(this.#own));
-    notebook.cells.changed?.connect(again);
-    signal.addEventListener("abort", () => notebook.cells.changed?.disconnect(again));
+    // Kept: a notebook that was closed has no cells.
+    const { changed } = notebook.cells;
+    changed?.connect(again);
+    signal.addEventListener("abort", () => changed?.disconnect(again));
   }
 
   /** Make the outputs with this id hold this data; where there is none, add one beside another output. */

@@ -3,11 +3,14 @@
 import { AudioEngine, type CaptureSettings } from "./audio/engine";
 import { Client } from "./client";
 import { identity, remember, remembered, type WidgetModel } from "./host";
+import { SILENCE_S, Silence } from "./silence";
 import { applyOps, type Conversation, EMPTY, fromSnapshot, isNews } from "./state";
-import { type Kernel, type Microphone, type Sound, type Status, status } from "./status";
+import { type Hush, type Kernel, type Microphone, type Sound, type Status, status } from "./status";
 import { isObject, type Op, samplesOf, type ToPage, VERSION } from "./wire";
 
 const TAP_MOST_S = 300;
+/** A cell that is moved, or whose output is drawn again, has no view in between. */
+const UNSEEN_MS = 1000;
 
 export interface Tap {
   rate: number;
@@ -18,7 +21,8 @@ export interface Tap {
 /** Tells its views by events: "change", "level" (number), "caption" (Caption), "flushed" (Flushed). */
 export class Session extends EventTarget {
   conversation: Conversation = EMPTY;
-  muted = false;
+  /** The microphone sends nothing until somebody unmutes it; "silence" when nobody muted it. */
+  muted: false | "muted" | "silence" = false;
   pushToTalk = false;
   volume = 1;
   tap: Tap | null = null;
@@ -32,6 +36,9 @@ export class Session extends EventTarget {
   #unanswered = false;
   #outdated = false;
   #holding = false;
+  #views = 0;
+  #unseen = 0;
+  readonly #silence = new Silence();
   #chunks = 0;
   #flushes = new Map<number, number>();
 
@@ -44,7 +51,7 @@ export class Session extends EventTarget {
         chunk: (pcm, level) => this.#chunk(pcm, level),
         heard: (heard) => this.mine && this.client.send({ k: "played", ...heard }),
         flushed: (gen, unheard) => this.#flushed(gen, unheard),
-        microphone: (state) => this.#set(() => (this.#microphone = state)),
+        microphone: (state) => this.#microphoneIs(state),
         sound: (state) => this.#set(() => (this.#sound = state)),
         tapped: (frame, samples, rate) => this.#tapped(frame, samples, rate),
       },
@@ -58,7 +65,26 @@ export class Session extends EventTarget {
       unanswered: (unanswered) => this.#set(() => (this.#unanswered = unanswered)),
       progress: () => ({ seq: this.conversation.seq ?? 0, version: 0 }),
     });
-    signal.addEventListener("abort", () => this.#engine.close());
+    signal.addEventListener("abort", () => {
+      clearTimeout(this.#unseen);
+      remember(this.#memory, "");
+      this.#engine.close();
+    });
+  }
+
+  /**
+   * A view shows this session until `signal` is aborted. Without any view nobody sees that the microphone is open, so
+   * it is closed. One that is scrolled away or hidden is still a view.
+   */
+  shown(signal: AbortSignal): void {
+    clearTimeout(this.#unseen);
+    this.#views += 1;
+    signal.addEventListener("abort", () => {
+      this.hold(false);
+      this.#views -= 1;
+      if (this.#views === 0) this.#unseen = window.setTimeout(() => this.release(), UNSEEN_MS);
+    });
+    void this.#goOn();
   }
 
   get mine(): boolean {
@@ -75,6 +101,8 @@ export class Session extends EventTarget {
       welcomed: this.client.welcomed,
       microphone: this.#microphone,
       sound: this.#sound,
+      hush: this.#hush,
+      muteAfterS: this.#muteAfterS,
       unanswered: this.#unanswered,
       outdated: this.#outdated,
     });
@@ -85,9 +113,18 @@ export class Session extends EventTarget {
     return this.client.welcomed && this.#kernel === "connected";
   }
 
-  /** The microphone is muted right now, by the button or because push-to-talk is not held. */
+  /** The microphone is muted right now, or push-to-talk is not held. */
   get silent(): boolean {
-    return this.muted || (this.pushToTalk && !this.#holding);
+    return this.#hush !== "none";
+  }
+
+  get #hush(): Hush {
+    return this.muted || (this.pushToTalk && !this.#holding ? "not-held" : "none");
+  }
+
+  get #muteAfterS(): number {
+    const { mute_after_s: seconds } = this.conversation.info;
+    return typeof seconds === "number" && seconds >= 0 ? seconds : SILENCE_S;
   }
 
   /** The microphone button: hear and speak here, or stop. Call it from a gesture. */
@@ -126,7 +163,7 @@ export class Session extends EventTarget {
   }
 
   setMuted(muted: boolean): void {
-    this.muted = muted;
+    this.muted = muted && "muted";
     this.#mute();
   }
 
@@ -147,9 +184,10 @@ export class Session extends EventTarget {
   }
 
   async #take(force: boolean): Promise<void> {
+    if (this.muted === "silence") this.setMuted(false);
     const open = await this.#engine.listen(this.#capture());
     if (open) remember(this.#memory, "on");
-    else if (this.#microphone === "none" || this.#microphone === "asking") return;
+    else if (["none", "asking", "elsewhere"].includes(this.#microphone)) return;
     this.client.ask({ k: "claim", force, microphone: open });
     if (!open) await this.#engine.open();
   }
@@ -169,6 +207,7 @@ export class Session extends EventTarget {
   }
 
   #mute(): void {
+    this.#silence.end();
     this.#engine.muted = this.silent;
     this.#changed();
   }
@@ -176,6 +215,11 @@ export class Session extends EventTarget {
   #chunk(pcm: ArrayBuffer, level: number): void {
     this.dispatchEvent(new CustomEvent("level", { detail: level }));
     if (!this.mine) return;
+    if (this.silent || this.conversation.state === "speaking") this.#silence.end();
+    else if (this.#silence.over(performance.now(), this.#muteAfterS)) {
+      this.muted = "silence";
+      this.#mute();
+    }
     const n = this.#chunks++;
     // The gap in the numbers tells the kernel of what is dropped here.
     if (this.client.link.paused || this.#kernel !== "connected") return;
@@ -204,17 +248,18 @@ export class Session extends EventTarget {
     this.#owned();
     this.client.acknowledge(true);
     this.#changed();
-    if (this.mine && this.#microphone === "none" && remembered(this.#memory) === "on") void this.#goOn();
+    void this.#goOn();
   }
 
   /** After a reload: the microphone again, but only where the browser need not ask for it. */
   async #goOn(): Promise<void> {
+    const due = (): boolean =>
+      this.mine && this.#views > 0 && this.#microphone === "none" && remembered(this.#memory) === "on";
+    if (!due()) return;
     const permission = await navigator.permissions
       ?.query({ name: "microphone" as PermissionName })
       .catch(() => undefined);
-    if (permission?.state === "granted" && this.mine && this.#microphone === "none") {
-      await this.#engine.listen(this.#capture());
-    }
+    if (permission?.state === "granted" && due()) await this.#engine.listen(this.#capture(), true);
   }
 
   #ops(seq: number, ops: (Op | null)[]): void {
@@ -228,7 +273,11 @@ export class Session extends EventTarget {
       this.#engine.flush(flush.gen);
     }
     this.client.acknowledge(flush !== undefined);
-    for (const op of fresh) if (op.op === "caption") this.dispatchEvent(new CustomEvent("caption", { detail: op }));
+    for (const op of fresh) {
+      if (op.op !== "caption") continue;
+      if (op.role !== "note") this.#silence.end();
+      this.dispatchEvent(new CustomEvent("caption", { detail: op }));
+    }
     if (fresh.some((op) => op.op === "owner")) this.#owned();
     if (this.#capture().rate !== rate && this.#microphone === "on") void this.#engine.listen(this.#capture());
     if (fresh.length > 0) this.#changed();
@@ -250,6 +299,14 @@ export class Session extends EventTarget {
       this.#engine.silence();
     }
     this.#set(() => (this.#kernel = kernel));
+  }
+
+  #microphoneIs(state: Microphone): void {
+    this.#silence.end();
+    this.#set(() => (this.#microphone = state));
+    if (state !== "elsewhere") return;
+    remember(this.#memory, "");
+    this.client.send({ k: "release" });
   }
 
   #flushed(gen: number, unheard: number): void {

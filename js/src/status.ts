@@ -1,9 +1,12 @@
 /** What the microphone button shows, from the kernel's state and the page's own facts. Pure. */
 
+import { duration } from "./silence";
 import type { VoiceState } from "./wire";
 
 export type Kernel = "connected" | "connecting" | "restarting" | "gone" | "replaced";
-export type Microphone = "none" | "asking" | "on" | "refused" | "missing" | "busy" | "insecure" | "lost";
+export type Microphone = "none" | "asking" | "on" | "refused" | "missing" | "busy" | "insecure" | "lost" | "elsewhere";
+/** Why an open microphone sends nothing: muted by the user, or after silence, or push-to-talk is not held. */
+export type Hush = "none" | "muted" | "silence" | "not-held";
 export type Sound = "none" | "on" | "needs-click" | "blocked" | "insecure";
 
 export interface Facts {
@@ -15,6 +18,9 @@ export interface Facts {
   welcomed: boolean;
   microphone: Microphone;
   sound: Sound;
+  hush: Hush;
+  /** After how much silence the microphone is muted; seconds. */
+  muteAfterS: number;
   /** Nothing that this page sent was answered for more than a second. */
   unanswered: boolean;
   /** Kernel and page speak different versions of the protocol. */
@@ -78,6 +84,20 @@ const SOUND: Partial<Record<Sound, string>> = {
     "This page is not secure, so the browser gives neither microphone nor sound. Open the notebook over https or as localhost; typing works.",
 };
 
+const HUSH_WORDS = { muted: "Muted", silence: "Muted", "not-held": "Push to talk" };
+
+const HUSHED = {
+  muted: () => "Press Unmute to talk.",
+  silence: ({ muteAfterS }: Facts) => `after ${duration(muteAfterS)} of silence. Press Unmute to talk.`,
+  "not-held": () => "Hold the button, or Space, to talk.",
+};
+
+const INTERRUPT = {
+  muted: "The microphone is muted.",
+  silence: "The microphone is muted.",
+  "not-held": "Hold the button, or Space, to interrupt.",
+};
+
 export function status(facts: Facts): Status {
   const mine = facts.owner === "me";
   const pressed = mine && (facts.microphone === "on" || facts.microphone === "asking");
@@ -101,7 +121,7 @@ export function status(facts: Facts): Status {
     return show("paused", "The kernel does not answer. What you say now is dropped until it does.");
   }
   if (!facts.welcomed) return show("connecting", "Waiting for the kernel.", { enabled: false });
-  if (facts.owner === "other") {
+  if (facts.owner === "other" || (facts.microphone === "elsewhere" && !mine)) {
     return show("off", "In use in another tab or widget.", { offer: "take", pressed: false });
   }
   if (facts.state === "error") return show("error", facts.detail || SENTENCES.error);
@@ -113,8 +133,13 @@ export function status(facts: Facts): Status {
   const microphone = MICROPHONE[facts.microphone];
   if (microphone && (facts.state === "off" || facts.state === "listening")) return show("error", microphone);
   if (facts.microphone === "asking") return show("connecting", "Allow the microphone in the browser's question.");
-  if (mine && facts.microphone === "none" && facts.state === "listening") {
+  const heard = mine && facts.microphone === "on";
+  if (facts.state === "listening" && mine && !heard) {
     return show("listening", "Type below, or press the microphone to talk.");
+  }
+  if (heard && facts.hush !== "none") {
+    if (facts.state === "listening") return show("paused", HUSHED[facts.hush](facts), { word: HUSH_WORDS[facts.hush] });
+    if (facts.state === "speaking") return show("speaking", INTERRUPT[facts.hush]);
   }
   return show(facts.state, facts.detail || SENTENCES[facts.state]);
 }

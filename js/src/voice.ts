@@ -1,7 +1,7 @@
 /** The voice widget: anywidget's entry. The session belongs to the model, so that several views share it. */
 
 import { lifetime } from "./dom";
-import { type InitializeContext, identity, type RenderContext, type WidgetModel } from "./host";
+import { type InitializeContext, identity, type RenderContext, type WidgetModel, whenKernelLeaves } from "./host";
 import { Session } from "./session";
 import { voiceView } from "./voice_view";
 
@@ -9,9 +9,8 @@ const sessions = new WeakMap<object, Session>();
 
 function initialize({ model, signal }: InitializeContext): () => void {
   const life = lifetime(signal);
-  const key = identity(model);
-  sessions.set(key, new Session(model, life.signal));
-  life.signal.addEventListener("abort", () => sessions.delete(key));
+  whenKernelLeaves(model, life.signal, life.end);
+  sessions.set(identity(model), new Session(model, life.signal));
   return life.end;
 }
 
@@ -20,7 +19,9 @@ function render({ model, el, signal }: RenderContext): () => void {
   const root = document.createElement("div");
   root.className = "bc-voice";
   el.append(root);
-  voiceView(root, sessionOf(model), life.signal);
+  const session = sessionOf(model);
+  voiceView(root, session, life.signal);
+  session.shown(life.signal);
   root.dataset.backchannelLive = "voice";
   root.dispatchEvent(new CustomEvent("backchannel:live", { bubbles: true }));
   return () => {

@@ -106,7 +106,7 @@ export function voiceView(root: HTMLElement, session: Session, signal: AbortSign
     hold.hidden = !(session.pushToTalk && now.pressed);
     hold.setAttribute("aria-pressed", String(!session.silent));
     mute.hidden = !now.pressed;
-    mute.setAttribute("aria-pressed", String(session.muted));
+    mute.setAttribute("aria-pressed", String(session.muted !== false));
     setText(mute, session.muted ? "Unmute" : "Mute");
     if (document.activeElement !== volume) volume.value = String(Math.round(session.volume * 100));
     pushToTalk.checked = session.pushToTalk;

@@ -9,6 +9,8 @@ const calm: Facts = {
   welcomed: true,
   microphone: "on",
   sound: "on",
+  hush: "none",
+  muteAfterS: 600,
   unanswered: false,
   outdated: false,
 };
@@ -63,4 +65,30 @@ test("the browser's exceptions are told apart", () => {
   expect(fault("NotFoundError")).toBe("missing");
   expect(fault("NotReadableError")).toBe("busy");
   expect(microphoneFault("odd")).toBe("refused");
+});
+
+test("nobody is asked to speak while the microphone sends nothing", () => {
+  expect(shown({ hush: "muted" })).toMatchObject({ state: "paused", word: "Muted", pressed: true });
+  const silence = shown({ hush: "silence" });
+  expect(`${silence.word} ${silence.sentence}`).toContain("Muted after ten minutes of silence.");
+  expect(shown({ hush: "silence", muteAfterS: 90 }).sentence).toContain("90 seconds");
+  expect(shown({ hush: "not-held" })).toMatchObject({ state: "paused", word: "Push to talk" });
+  for (const hush of ["muted", "silence", "not-held"] as const) {
+    for (const state of ["listening", "speaking", "thinking"] as const) {
+      const { word, sentence } = shown({ hush, state });
+      expect(`${word} ${sentence}`).not.toMatch(/Listening|Speak now|interrupt at any time/);
+    }
+  }
+});
+
+test("only an open microphone of this page is muted", () => {
+  expect(shown({ hush: "muted", microphone: "none" })).toMatchObject({ state: "listening", pressed: false });
+  expect(shown({ hush: "not-held", state: "off", owner: "nobody", microphone: "none" }).state).toBe("off");
+});
+
+test("a microphone that another notebook took can be taken back", () => {
+  const taken = { microphone: "elsewhere", owner: "nobody", state: "off" } as const;
+  expect(shown(taken)).toMatchObject({ state: "off", offer: "take", pressed: false });
+  expect(shown(taken).sentence).toBe("In use in another tab or widget.");
+  expect(shown({ ...taken, owner: "me", state: "listening" }).sentence).toContain("Type below");
 });

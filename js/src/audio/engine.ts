@@ -3,6 +3,7 @@
 import script from "worklet:./worklets.ts";
 import type { Microphone, Sound } from "../status";
 import { microphoneFault } from "../status";
+import { Exclusive } from "./exclusive";
 import { type Heard, HeardMeter } from "./heard";
 import type { CaptureChunk, CaptureMessage, CaptureOptions, PlaybackMessage, PlaybackReport } from "./protocol";
 
@@ -29,6 +30,7 @@ export class AudioEngine {
   readonly #events: EngineEvents;
   readonly #fallback: ScriptUrl;
   readonly #meter = new HeardMeter();
+  readonly #exclusive = new Exclusive();
   #context: AudioContext | null = null;
   #opening: Promise<boolean> | null = null;
   #speaker: AudioWorkletNode | null = null;
@@ -36,6 +38,7 @@ export class AudioEngine {
   #stream: MediaStream | null = null;
   #capture: AudioWorkletNode | null = null;
   #source: MediaStreamAudioSourceNode | null = null;
+  readonly #closed = new AbortController();
   #attempt = 0;
   #volume = 1;
   #muted = false;
@@ -74,22 +77,32 @@ export class AudioEngine {
     return context.state === "running";
   }
 
-  /** Open the microphone; `microphone` tells how it went. */
-  async listen({ rate, chunkMs, constraints }: CaptureSettings): Promise<boolean> {
+  /**
+   * Open the microphone, and close any other session's in this browser; `polite` leaves that one alone and opens
+   * none. `microphone` tells how it went.
+   */
+  async listen({ rate, chunkMs, constraints }: CaptureSettings, polite = false): Promise<boolean> {
     this.deafen();
     const attempt = ++this.#attempt;
     if (!navigator.mediaDevices) return this.#microphone("insecure");
     this.#microphone("asking");
+    const taken = await this.#exclusive.take(() => attempt === this.#attempt && this.#elsewhere(), polite);
+    if (attempt !== this.#attempt) return false;
+    if (!taken) return this.#microphone("none");
     let stream: MediaStream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: constraints });
     } catch (error) {
-      return attempt === this.#attempt && this.#microphone(microphoneFault(error));
+      if (attempt !== this.#attempt) return false;
+      this.#exclusive.leave();
+      return this.#microphone(microphoneFault(error));
     }
     const opened = await this.open().catch(() => false);
     if (attempt !== this.#attempt || !this.#context || (!opened && !this.#speaker)) {
       for (const track of stream.getTracks()) track.stop();
-      return attempt === this.#attempt && this.#microphone("none");
+      if (attempt !== this.#attempt) return false;
+      this.#exclusive.leave();
+      return this.#microphone("none");
     }
     this.#stream = stream;
     this.#source = this.#context.createMediaStreamSource(stream);
@@ -120,7 +133,17 @@ export class AudioEngine {
     this.#stream = null;
     this.#source = null;
     this.#capture = null;
+    this.#exclusive.leave();
     this.#microphone("none");
+  }
+
+  /** Another session took the microphone. */
+  #elsewhere(): void {
+    this.deafen();
+    const attempt = this.#attempt;
+    this.#microphone("elsewhere");
+    const free = () => attempt === this.#attempt && this.#microphone("none");
+    this.#exclusive.free(this.#closed.signal).then(free, () => undefined);
   }
 
   /** A chunk of voice; its samples are given away. Without a speaker it is dropped. */
@@ -144,6 +167,7 @@ export class AudioEngine {
 
   close(): void {
     this.deafen();
+    this.#closed.abort();
     void this.#context?.close().catch(() => undefined);
     this.#context = null;
     this.#speaker = null;
