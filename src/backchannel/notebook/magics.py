@@ -16,7 +16,7 @@ from .doctor import notices
 from .figures import watch_figures, watch_no_more
 from .hub import Hub
 from .ledger_place import LEDGER_VARIABLE
-from .magic_line import MagicLine
+from .magic_line import MagicLine, seconds
 from .tool_line import ToolLine
 from .voice import Voice
 
@@ -28,6 +28,7 @@ _loaded: dict[int, BackchannelMagics] = {}
 _TALK = MagicLine("%talk")
 _TALK.add_argument("agent", nargs="?")
 _TALK.add_argument("--model")
+_TALK.add_argument("--mute-after", type=seconds(least=0))
 _TALK.add_argument("--stop", action="store_true")
 _TASKS = MagicLine("%tasks")
 _TASKS.add_argument("words", nargs="*")
@@ -170,9 +171,10 @@ class BackchannelMagics(Magics):
     def talk(self, line: str) -> None:
         """Show the microphone: talk to an agent. The same conversation is shown again when there is one.
 
-        AGENT         a BidiAgent; by default one with all tools of the notebook
-        --model NAME  the model of that; by default BACKCHANNEL_MODEL, else the embedded one
-        --stop        end the conversation
+        AGENT                 a BidiAgent; by default one with all tools of the notebook
+        --model NAME          the model of that; by default BACKCHANNEL_MODEL, else the embedded one
+        --mute-after SECONDS  how long nobody may speak until the microphone is muted (600); 0 never mutes it
+        --stop                end the conversation
         """
         options = _TALK.read(line)
         agent = None if options.agent is None else self._agent(options.agent)
@@ -191,6 +193,8 @@ class BackchannelMagics(Magics):
             except (BackchannelError, ValueError, TypeError, ImportError) as error:
                 raise UsageError(f"%talk: {error}") from None
             self.hub.voices.append(voice)
+        if options.mute_after is not None:
+            voice.mute_after(options.mute_after)
         voice.show()
         tools = [tool for tool in voice.agent.tool_registry.tools() if isinstance(tool, AsyncTool)]
         board = self.hub.adopt(tools, self.hub.cell() or "talk")

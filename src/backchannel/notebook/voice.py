@@ -73,7 +73,7 @@ class VoiceWidget(LiveWidget):
 
 
 class Voice:
-    """Everything lives on the notebook's loop, except the constructor, `show`, `offer` and `begin`.
+    """Everything lives on the notebook's loop, except the constructor, `show`, `offer`, `mute_after` and `begin`.
 
     Args:
         agent: Not started; it is started and stopped here.
@@ -158,6 +158,10 @@ class Voice:
                 # One that is new makes the agent look at all of them.
                 registry.register(tool.options())
                 return
+
+    def mute_after(self, seconds: float) -> None:
+        """Mute the microphone when nobody has spoken for so long; 0 never does. Any thread."""
+        self._submit(self._post, {"op": "info", "mute_after_s": seconds})
 
     def begin(self) -> None:
         """Connect to the model, if it is not. Any thread."""

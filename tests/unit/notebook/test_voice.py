@@ -215,6 +215,18 @@ async def test_a_page_is_welcomed_with_what_the_model_is_and_where_the_audio_goe
 
 
 @virtual_time
+async def test_how_long_silence_may_last_reaches_the_pages_that_are_there_and_those_that_come() -> None:
+    talk = Talk()
+    await talk.claimed()
+    talk.voice.mute_after(90.0)
+    await talk.rest()
+    assert talk.ops("info") == [{"op": "info", "mute_after_s": 90.0}]
+    talk.page(Hello("q", 1, lab=True))
+    await talk.rest()
+    assert talk.told(Welcome)[-1].snapshot["info"]["mute_after_s"] == 90.0
+
+
+@virtual_time
 async def test_a_claim_connects_and_the_microphone_reaches_the_agent() -> None:
     talk = Talk()
     await talk.claimed()
