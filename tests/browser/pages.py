@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 
 PATIENCE_MS = 40_000
 
-# Records our widgets' events, and each value that a bar shows with the node that shows it.
+# Records our widgets' events, the tracks of opened microphones, and each value that a bar shows with the node that shows it.
 RECORDER = """
 (() => {
   if (window.__recorded) return;
   window.__recorded = [];
+  window.__tracks = [];
+  const devices = navigator.mediaDevices;
+  const ask = devices?.getUserMedia.bind(devices);
+  if (ask) {
+    devices.getUserMedia = async (constraints) => {
+      const stream = await ask(constraints);
+      window.__tracks.push(...stream.getTracks());
+      return stream;
+    };
+  }
   const record = (name, detail) => window.__recorded.push({ name, at: performance.now(), detail });
   for (const name of ["state", "caption", "flushed", "live"]) {
     document.addEventListener(`backchannel:${name}`, (event) => record(name, event.detail));
@@ -180,6 +190,22 @@ class NotebookPage:
     def cell(self, index: int) -> Locator:
         """The cell's element."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Execute one of JupyterLab's commands, and do not wait for its end."""
+        self.page.evaluate("([name, args]) => void window.jupyterapp.commands.execute(name, args)", [name, arguments])
+
+    def select(self, cell: int) -> None:
+        """Make a cell the active one."""
+        self.page.evaluate(f"(index) => {{ {PANEL}.content.activeCellIndex = index; }}", cell)
+
+    def wait_tracks(self, live: int, within_ms: float = PATIENCE_MS) -> None:
+        """Wait until the page has this many open microphones."""
+        self.page.wait_for_function(
+            "(live) => window.__tracks.filter((track) => track.readyState === 'live').length === live",
+            arg=live,
+            timeout=within_ms,
+        )
 
     def save(self) -> dict[str, Any]:
         """Save, and return what is in the file."""
