@@ -171,7 +171,7 @@ class FileStore:
         return found.lines
 
     def _keep_aside(self) -> None:
-        """Begin anew beside a file that holds nothing but zeros, as a power cut leaves it: its bytes may come back."""
+        """Start over beside a file that holds nothing but zeros, as a power cut leaves it: its bytes may come back."""
         self._close()
         aside = self._path.with_name(f"{self._path.name}.damaged")
         number = 1
@@ -179,7 +179,7 @@ class FileStore:
             number += 1
             aside = self._path.with_name(f"{self._path.name}.damaged-{number}")
         os.rename(self._path, aside)
-        logger.warning("%s held nothing but zeros; it is kept as %s, and begun anew", self._path, aside)
+        logger.warning("%s held nothing but zeros; it is kept as %s, and a new one was started", self._path, aside)
         self._open(os.O_CREAT)
         _sync_directory(self._path.parent)
 
