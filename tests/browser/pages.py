@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PATIENCE_MS = 40_000
 
-# Records our widgets' events, the tracks of opened microphones, and each value that a bar shows with the node that shows it.
+# Records our widgets' events, the tracks of opened microphones, and each value of a bar with the node that shows it.
 RECORDER = """
 (() => {
   if (window.__recorded) return;

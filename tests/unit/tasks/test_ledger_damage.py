@@ -25,7 +25,12 @@ WRONG = st.recursive(
 GOOD = {"kind": "task.created", "id": "good", "number": 1, "tool": "load", "at": 1.0}
 
 
-@given(st.lists(st.fixed_dictionaries({"kind": st.sampled_from(KINDS), "id": st.sampled_from(["a", "good"])}, optional=dict.fromkeys(NAMES, WRONG)), max_size=12))  # fmt: skip
+ENTRIES = st.fixed_dictionaries(
+    {"kind": st.sampled_from(KINDS), "id": st.sampled_from(["a", "good"])}, optional=dict.fromkeys(NAMES, WRONG)
+)
+
+
+@given(st.lists(ENTRIES, max_size=12))
 def test_wrong_entries_leave_what_is_right(entries: list[dict[str, Any]]):
     state = fold([GOOD, *entries])
     assert state.tasks["good"].tool == "load"

@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .words import number_words, read_number
 
@@ -138,35 +138,41 @@ def match(
         said: The words, lower-case.
         written: Gives the words from one index to another as they were written, for free text.
     """
-    for end, captures in _walk(expression, said, written or (lambda start, end: " ".join(said[start:end])), 0):
+    words = written or (lambda start, end: " ".join(said[start:end]))
+    for end, captures in _walk(expression, said, 0):
         if end == len(said):
-            yield captures
+            yield tuple((name, words(*value) if type(value) is _Span else value) for name, value in captures)
 
 
 def starts(expression: Expression, said: Sequence[str]) -> Iterator[int]:
     """Yield how many words at the start of a text the expression covers, once for every way to read it."""
-    for end, _ in _walk(expression, said, lambda start, end: " ".join(said[start:end]), 0):
+    for end, _ in _walk(expression, said, 0):
         yield end
 
 
-def _walk(
-    expression: Expression, said: Sequence[str], written: Callable[[int, int], str], at: int
-) -> Iterator[tuple[int, Capture]]:
+class _Span(NamedTuple):
+    """Words of free text, which are written out where the whole is understood."""
+
+    start: int
+    end: int
+
+
+def _walk(expression: Expression, said: Sequence[str], at: int) -> Iterator[tuple[int, Capture]]:
     match expression:
         case Word(text):
             if at < len(said) and said[at] == text:
                 yield at + 1, ()
         case Alt(items):
             for item in items:
-                yield from _walk(item, said, written, at)
+                yield from _walk(item, said, at)
         case Opt(item):
-            yield from _walk(item, said, written, at)
+            yield from _walk(item, said, at)
             yield at, ()
         case Tag(name, value, item):
-            for end, captures in _walk(item, said, written, at):
+            for end, captures in _walk(item, said, at):
                 yield end, ((name, value), *captures)
         case Seq(items):
-            yield from _walk_all(items, said, written, at)
+            yield from _walk_all(items, said, at)
         case Number(name):
             found = read_number(said[at : at + _NUMBER_WORDS])
             for size in range(found[1] if found else 0, 0, -1):  # of "twenty five" also the twenty alone
@@ -175,19 +181,17 @@ def _walk(
                     yield at + size, ((name, part[0]),)
         case Free(name):
             if at < len(said):
-                yield len(said), ((name, written(at, len(said))),)
+                yield len(said), ((name, _Span(at, len(said))),)
             for end in range(min(len(said) - 1, at + _FREE_WORDS), at, -1):
-                yield end, ((name, written(at, end)),)
+                yield end, ((name, _Span(at, end)),)
 
 
-def _walk_all(
-    items: tuple[Expression, ...], said: Sequence[str], written: Callable[[int, int], str], at: int
-) -> Iterator[tuple[int, Capture]]:
+def _walk_all(items: tuple[Expression, ...], said: Sequence[str], at: int) -> Iterator[tuple[int, Capture]]:
     if not items:
         yield at, ()
         return
-    for middle, first in _walk(items[0], said, written, at):
-        for end, rest in _walk_all(items[1:], said, written, middle):
+    for middle, first in _walk(items[0], said, at):
+        for end, rest in _walk_all(items[1:], said, middle):
             yield end, first + rest
 
 
