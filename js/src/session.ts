@@ -38,6 +38,8 @@ export class Session extends EventTarget {
   #holding = false;
   #views = 0;
   #unseen = 0;
+  /** This page had the conversation, and nobody has it now. */
+  #freed = false;
   readonly #silence = new Silence();
   #chunks = 0;
   #flushes = new Map<number, number>();
@@ -185,6 +187,7 @@ export class Session extends EventTarget {
 
   async #take(force: boolean): Promise<void> {
     if (this.muted === "silence") this.setMuted(false);
+    this.#freed = false;
     const open = await this.#engine.listen(this.#capture());
     if (open) remember(this.#memory, "on");
     else if (["none", "asking", "elsewhere"].includes(this.#microphone)) return;
@@ -266,7 +269,10 @@ export class Session extends EventTarget {
     if (!this.client.welcomed) return;
     const { next, fresh } = applyOps(this.conversation, seq, ops);
     const rate = this.#capture().rate;
+    const mine = this.mine;
     this.conversation = next;
+    this.#freed = next.owner === "" && (mine || this.#freed);
+    if (this.#freed && (next.state === "off" || next.state === "error") && this.#microphone === "on") this.#over();
     const flush = fresh.findLast((op) => op.op === "flush");
     if (flush?.op === "flush") {
       this.#flushes.set(flush.gen, performance.now());
@@ -291,6 +297,13 @@ export class Session extends EventTarget {
       this.#engine.silence();
     }
     if (info.tap === true) this.#engine.tap = true;
+  }
+
+  /** The conversation has ended, with nobody to listen: the microphone is not to stay open. */
+  #over(): void {
+    this.#freed = false;
+    remember(this.#memory, "");
+    this.#engine.deafen();
   }
 
   #kernelIs(kernel: Kernel): void {

@@ -155,3 +155,18 @@ def test_silence_mutes_the_microphone_and_says_so(open_notebook: Opener, microph
     voice.root.get_by_role("button", name="Unmute").click()
     voice.wait_sentence("Speak now.")
     voice.wait_sentence("Muted after three seconds of silence.")
+
+
+def test_the_end_of_a_conversation_closes_the_microphone(open_notebook: Opener, microphone: Microphone) -> None:
+    agent = "from backchannel import BidiAgent, LocalModel\nagent = BidiAgent(LocalModel(), tools=[])"
+    notebook = open_notebook([LOAD, agent, "%talk agent", "await agent.stop()"])
+    for cell in range(3):
+        notebook.run(cell)
+    voice = Voice(notebook)
+    voice.microphone.click()
+    voice.wait_state("listening")
+    notebook.wait_tracks(1)
+    notebook.run(3)
+    voice.wait_state("off")
+    voice.wait_pressed(False)
+    notebook.wait_tracks(0, RELEASED_MS)

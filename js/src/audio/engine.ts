@@ -97,14 +97,17 @@ export class AudioEngine {
       this.#exclusive.leave();
       return this.#microphone(microphoneFault(error));
     }
-    const opened = await this.open().catch(() => false);
-    if (attempt !== this.#attempt || !this.#context || (!opened && !this.#speaker)) {
+    if (attempt !== this.#attempt) {
       for (const track of stream.getTracks()) track.stop();
-      if (attempt !== this.#attempt) return false;
-      this.#exclusive.leave();
-      return this.#microphone("none");
+      return false;
     }
-    this.#stream = stream;
+    this.#stream = stream; // From here on it can be closed, also while the speaker opens.
+    const opened = await this.open().catch(() => false);
+    if (attempt !== this.#attempt) return false;
+    if (!this.#context || (!opened && !this.#speaker)) {
+      this.deafen();
+      return false;
+    }
     this.#source = this.#context.createMediaStreamSource(stream);
     this.#capture = new AudioWorkletNode(this.#context, "backchannel-capture", {
       numberOfOutputs: 0,

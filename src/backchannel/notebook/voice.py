@@ -336,6 +336,10 @@ class Voice:
         self._running = None
         self._post(*self._questions.ended())
         self._sync()
+        if self._owner.release(self._owner.client):
+            # Nobody listens any more: no page's microphone is to stay open.
+            self._owner_changed()
+            self._sync()
 
     async def _converse(self) -> None:
         model, machine = self.agent.model, self._machine

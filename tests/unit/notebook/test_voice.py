@@ -478,6 +478,7 @@ async def test_a_conversation_that_breaks_ends_with_its_error_and_lets_everythin
     assert talk.agent.calls[-1] == "stop"
     assert talk.held == ["held", "let go"]
     assert not talk.voice.running
+    assert talk.ops("owner")[-1]["client"] == ""
 
 
 @virtual_time
@@ -487,6 +488,7 @@ async def test_a_conversation_that_the_agent_ends_is_off() -> None:
     await talk.say(None)
     assert talk.states[-1] == "off"
     assert talk.agent.calls[-1] == "stop"
+    assert talk.ops("owner")[-1]["client"] == ""
 
 
 @virtual_time
