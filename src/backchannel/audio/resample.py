@@ -15,6 +15,8 @@ __all__ = ["Resampler", "resample"]
 
 _HALF_WIDTH = 16
 _MOST_PHASES = 4096
+_MOST_RATE = 768_000
+_BLOCK = 1 << 16
 
 
 @lru_cache(maxsize=16)
@@ -38,6 +40,8 @@ class Resampler:
     def __init__(self, source: int, target: int) -> None:
         if source <= 0 or target <= 0:
             raise AudioFormatError(f"cannot convert {source} Hz to {target} Hz: rates are positive")
+        if max(source, target) > _MOST_RATE:
+            raise AudioFormatError(f"cannot convert {source} Hz to {target} Hz: {_MOST_RATE} Hz is the most")
         common = gcd(source, target)
         self._up, self._down = target // common, source // common
         if self._up > _MOST_PHASES:
@@ -89,4 +93,5 @@ class Resampler:
 def resample(samples: Samples, source: int, target: int) -> Samples:
     """Convert a whole recording; rates in Hz."""
     converter = Resampler(source, target)
-    return np.concatenate((converter.feed(samples), converter.finish()))
+    parts = [converter.feed(samples[start : start + _BLOCK]) for start in range(0, len(samples), _BLOCK)]
+    return np.concatenate((*parts, converter.finish()))

@@ -117,7 +117,8 @@ class _Aiohttp:
         self._websocket = websocket
         # A server's; aiohttp has no public name for it.
         request = getattr(websocket, "_req", None)
-        self.handshake = Handshake()
+        unknown = hasattr(websocket, "prepare") and not hasattr(websocket, "_req")
+        self.handshake = Handshake(("unknown",)) if unknown else Handshake()
         if request is not None:
             transport = getattr(request, "transport", None)
             server = transport.get_extra_info("sockname") if transport is not None else None
@@ -144,7 +145,8 @@ class _Websockets:
         self._websocket = websocket
         self.handshake = Handshake()
         request = getattr(websocket, "request", None)
-        if request is not None and type(websocket).__name__ == "ServerConnection":
+        kinds = {kind.__name__ for kind in type(websocket).__mro__}
+        if request is not None and "ServerConnection" in kinds:
             hosts = request.headers.get_all("Host")
             self.handshake = Handshake(
                 tuple(request.headers.get_all("Origin")),

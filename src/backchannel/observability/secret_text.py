@@ -70,7 +70,7 @@ def _kind(name: str) -> str:
 
 def is_share(value: object) -> bool:
     """Whether a value is a text such as "12 of 13 tests", which is no secret by whatever name."""
-    return isinstance(value, str) and _SHARE.match(value) is not None
+    return isinstance(value, str) and _SHARE.fullmatch(value) is not None
 
 
 _PRIVATE_KEY = re.compile(
@@ -164,7 +164,11 @@ _NEXT = r"(?!\s{0,8}[\w-]{1,60}+\s{0,8}[:=])"
 _PLAIN = re.compile(rf"[^\s,;&\"'<>()\[\]{{}}\\]++|,(?=[^\s\"'<>()\[\]{{}}]){_NEXT}|\\++(?![\"'])")
 _PHRASE = re.compile(rf"(?:[^\r\n,;&\"'<>()\[\]{{}}\\]++|,(?=[^\s\"'<>()\[\]{{}}]){_NEXT}|\\++(?![\"']))*+")
 _LINE = re.compile(r"[^\r\n]*+")
-_SHARE = re.compile(r"[0-9][0-9_.,]*+\s{0,4}+(?:of|/|out of)\s{0,4}+[0-9]", re.I)
+_SHARE = re.compile(
+    r"([\"']?)[0-9][0-9_.,]{0,20}\s{0,4}(?:of|/|out of)\s{0,4}[0-9][0-9_.,]{0,20}"
+    r"(?:[ \t]{1,4}[A-Za-z]{1,20}){0,4}[.]?\s{0,4}\1",
+    re.I,
+)
 _NUMBER = re.compile(r"[-+]?[0-9][0-9_.]*+(?![\w-])")
 _NOTHING = re.compile(r"(\\{0,8}[\"'])(?:\[redacted\])?\1|None|null|True|False|true|false|\[redacted\]")
 _BRACKET = re.compile(r"[()\[\]{}<>]|\\{0,8}[\"']")
@@ -182,9 +186,9 @@ def _without_fields(text: str) -> str:
         value = field.end()
         if not kind or (kind == "count" and (field["blank"] or _NUMBER.match(text, value))):
             continue
-        if _SHARE.match(text, value):
-            continue  # "pass: 12 of 13 tests"
         end = _value_end(text, value, field["name"].lower(), ":" in field["sign"])
+        if _SHARE.fullmatch(text, value, end):
+            continue  # "pass: 12 of 13 tests"
         if end > value and not _NOTHING.fullmatch(text, value, end):
             quote = _QUOTE.match(text, value)
             parts += [text[done:value], REDACTED if quote is None else f"{quote[0]}{REDACTED}{quote[0]}"]

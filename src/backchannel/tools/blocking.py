@@ -31,30 +31,29 @@ def warn_of(name: str, held_s: float) -> str:
 
 @types.coroutine
 def watched(work: Awaitable[T], blocked: Callable[[float], object]) -> Generator[Any, Any, T]:
-    """Await something; ``blocked`` is called with the seconds of its longest step, once, if it has blocked the loop."""
+    """Await something; ``blocked`` is called with the seconds of the first step that has blocked the loop."""
     steps: Any = work.__await__()
-    longest, step, given = 0.0, steps.send, None
-    try:
-        while True:
-            began = time.monotonic()
-            try:
-                wanted = step(given)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            finally:
-                longest = max(longest, time.monotonic() - began)
-            try:
-                given = yield wanted
-                step = steps.send
-            except GeneratorExit:
-                steps.close()
-                raise
-            except BaseException as error:  # noqa: BLE001 - a cancellation is the coroutine's
-                given, step = error, steps.throw
-    finally:
-        if longest >= BLOCKED_S:
-            blocked(longest)
+    told, step, given = False, steps.send, None
+    while True:
+        began = time.monotonic()
+        try:
+            wanted = step(given)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            held = time.monotonic() - began
+            if held >= BLOCKED_S and not told:
+                told = True
+                blocked(held)
+        try:
+            given = yield wanted
+            step = steps.send
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - a cancellation is the coroutine's
+            given, step = error, steps.throw
 
 
 async def watched_values(values: AsyncGenerator[T, Any], blocked: Callable[[float], object]) -> AsyncIterator[T]:

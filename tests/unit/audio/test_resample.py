@@ -70,3 +70,16 @@ def test_a_stream_lags_at_most_three_milliseconds():
 def test_rates_without_use_are_refused(rates: tuple[int, int]):
     with pytest.raises(AudioFormatError, match="cannot convert"):
         Resampler(*rates)
+
+
+@pytest.mark.parametrize("rates", [(768_001, 16000), (10**9, 16000), (16000, 10**9), (44101, 16000), (7, 16000)])
+def test_odd_rates_are_refused_in_words(rates: tuple[int, int]):
+    with pytest.raises(AudioFormatError, match="cannot convert"):
+        Resampler(*rates)
+
+
+def test_a_long_recording_is_converted_in_blocks():
+    samples = np.arange(200_000, dtype=np.int16)
+    converter = Resampler(44100, 16000)
+    whole = np.concatenate((converter.feed(samples), converter.finish()))
+    assert np.array_equal(resample(samples, 44100, 16000), whole)

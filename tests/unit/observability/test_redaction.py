@@ -330,6 +330,7 @@ def test_sequences_digits_and_paths_are_no_secrets(text: str):
         {"secret_santa": "Ann"},
         {"secretary": "Ann", "pass_rate": 0.9, "passes": 3, "pass_count": 7},
         {"pass": "12 of 13 tests"},
+        '{"pass": "12 of 13 tests"}',
     ],
 )
 def test_what_only_sounds_like_a_secret_stays(value: Any):
@@ -347,6 +348,9 @@ def test_what_only_sounds_like_a_secret_stays(value: Any):
         ("pwd=a,b;user=x", ",b"),
         ("key " + "A" * 43 + "b" * 43 + "==", "A" * 43),
         ("db_pass=hunter2", "hunter2"),
+        ("token: 4/0AX4XfWhQ", "4/0AX4"),
+        ('{"token": "4/0AX4XfWhQ"}', "4/0AX4"),
+        ("password: 12 of 13-hunter2", "hunter2"),
         ("client_secret: hunter2", "hunter2"),
         ('{"secretKey": "hunter2"}', "hunter2"),
         ("secret=hunter2", "hunter2"),
@@ -359,3 +363,8 @@ def test_known_shapes_do_not_come_out(text: str, secret: str):
 
 def test_the_field_after_a_password_with_a_comma_stays():
     assert redact_text("password: a,b, user: bob") == "password: [redacted], user: bob"
+
+
+@pytest.mark.parametrize("value", ["4/0AX4XfWhQ", "12 of 13-hunter2", "1/2+abc=", "12 of 13 tests hunter2 and 5"])
+def test_a_secret_that_begins_like_a_share_does_not_stay(value: str):
+    assert redact({"token": value}) == {"token": "[redacted]"}
