@@ -214,7 +214,7 @@ def test_a_writer_whose_place_was_freed_by_a_compaction_notices_at_the_flush(buc
     second.flush()
     second.compact([note("all")])
     second.close()
-    assert bucket.keys() == ["p/00000003.jsonl"]
+    assert len(bucket.keys()) == 1  # Its number depends on how many entries the thread took at a time.
     first.append(note("into the gap"))
     with pytest.raises(SessionConflictError):
         first.flush()
