@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from .secret_text import REDACTED, is_share, name_kind, redact_text
+from .secret_text import REDACTED, is_count, name_kind, redact_text
 
 __all__ = ["REDACTED", "redact", "redact_field", "redact_text"]
 
@@ -56,11 +56,12 @@ class _Redaction:
 
     def field(self, name: object, value: object, depth: int, within: tuple[int, ...]) -> Any:
         try:
-            kind = name_kind(_decoded(name))
+            known = _decoded(name)
+            kind = name_kind(known)
         except Exception:  # noqa: BLE001 - a name that cannot be looked at
-            kind = "secret"
+            known, kind = "", "secret"
         shown = value is None or isinstance(value, bool) or (kind == "count" and isinstance(value, int | float))
-        if not kind or shown or is_share(value) or (isinstance(value, str | bytes) and not value):
+        if not kind or shown or is_count(known, value) or (isinstance(value, str | bytes) and not value):
             return self.value(value, depth, within)
         return REDACTED
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 import re
 
-__all__ = ["REDACTED", "is_share", "name_kind", "redact_text"]
+__all__ = ["REDACTED", "is_count", "name_kind", "redact_text"]
 
 REDACTED = "[redacted]"
 """What stands where a secret was."""
 
 _LONGEST_SEQUENCE = 20_000
-_SEQUENCE = re.compile(r"[A-Z-]+|[a-z-]+|[0-9a-f]+|[0-9A-F]+|[-_+/]+")
+_SEQUENCE = re.compile(r"[A-Z-]+|[a-z-]+|(?:0x)?(?:[0-9a-f]+|[0-9A-F]+)|[-_+/]+")
 """DNA and proteins, hexadecimal digits, rules: no base64, which mixes cases or is padded."""
-_PATH_PART = re.compile(r"[A-Z]?[a-z]*[0-9]*(?:[-_+][A-Z]?[a-z]*[0-9]*)*")
+_BASES = re.compile(r"[ACGTUNacgtun-]+")
+_SEPARATORS = re.compile(r"[-_+/]+")
+_NAME = re.compile(r"(?:[A-Z]?[a-z]{2,}+[0-9]*+)*+(?:[A-Z]?[a-z]?[0-9]*|[0-9a-f]+|[0-9A-F]+)")
+"""``data``, ``Run12``, ``ProjectAlpha``, a digest: what parts of paths are, and of keys almost never."""
 
 LONG = 200
 """Characters from which a run of base64, or a literal of bytes, counts as audio or an image."""
@@ -35,9 +38,12 @@ _SECRET_PARTS = (
 )
 # A secret_key is one, and secret_santa is not; likewise db_pass and pass_rate.
 _SECRET = re.compile(
-    r"secrets?(?:$|[0-9]|key|access|token|value|text|string|code|phrase|word|data|bytes|hash|answer|id$|name$|version)"
+    r"secrets?(?:$|[0-9]|key|access|token|value|text|string|code|phrase|word|data|bytes|hash|answer|id$|name$|version"
+    r"|pin$|pw$|hex$|b(?:ase)?64|seed|salt|json|url|uri|param|config|env$|credential)"
 )
-_PASS = re.compile(r"(?:(?:^|[^A-Za-z])[Pp][Aa][Ss][Ss]|[a-z]Pass)$")
+_PASS = re.compile(
+    r"(?:(?:^|[^A-Za-z])[Pp][Aa][Ss][Ss]|[a-z]Pass|(?:db|sql|user|admin|root|login|smtp|ftp|ssh|key|store)pass)$"
+)
 _HARMLESS = re.compile(r"tokeni[sz]e\w*|tokentype")
 _COUNT = re.compile(r"tokens$|tokens?(?:count|limit|usage|budget|details)")
 _IN_QUERIES = frozenset({"sig", "signature", "key", "policy", "code", "keypairid", "googleaccessid", "awsaccesskeyid"})
@@ -68,9 +74,23 @@ def _kind(name: str) -> str:
 # Texts
 
 
-def is_share(value: object) -> bool:
-    """Whether a value is a text such as "12 of 13 tests", which is no secret by whatever name."""
-    return isinstance(value, str) and _SHARE.fullmatch(value) is not None
+def is_count(name: str, value: object) -> bool:
+    """Whether the value of ``pass`` or ``token`` counts something: "12 of 13 tests", "98 %". No password is read so."""
+    if isinstance(value, int):
+        return _last_word(name) == "pass" and 0 <= value < 1000
+    return isinstance(value, str) and _counts(name, value, 0)
+
+
+def _counts(name: str, text: str, start: int) -> bool:
+    word = _last_word(name)
+    if word not in ("pass", "token", "tokens"):
+        return False
+    return _SHARE.match(text, start) is not None or (word == "pass" and _SMALL.match(text, start) is not None)
+
+
+def _last_word(name: str) -> str:
+    words = _WORD.findall(name[-60:])
+    return words[-1].lower() if words else ""
 
 
 _PRIVATE_KEY = re.compile(
@@ -85,7 +105,9 @@ _KNOWN = re.compile(
     r"|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255}|glpat-[A-Za-z0-9_-]{16,255}"
     r"|xox[a-z]-[A-Za-z0-9-]{10,255}|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{16,1024}|hf_[A-Za-z0-9]{20,255}"
     r"|npm_[A-Za-z0-9]{30,255}|pypi-[A-Za-z0-9_-]{40,1024}"
-    r"|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==(?!=)"
+    r"|xapp-[0-9]-[A-Za-z0-9-]{10,255}|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,255}"
+    r"|(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,255}"
+    r"|(?<![A-Za-z0-9+/])(?<!sha512-)[A-Za-z0-9+/]{86}==(?!=)"
 )
 _BEARER = re.compile(r"(?<![a-z])(bearer\s{1,4}+)[a-z0-9._~+/=-]{6,}+", re.I)
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
@@ -136,20 +158,23 @@ def _without_jwt(match: re.Match[str]) -> str:
 def _without_aws_secret(match: re.Match[str]) -> str:
     run = match[0]
     mixed = any(map(str.islower, run)) and any(map(str.isupper, run)) and any(map(str.isdigit, run))
-    return REDACTED if mixed and not _is_path(run) else run
+    return REDACTED if mixed and not _is_names(run) else run
 
 
 def _shortened(match: re.Match[str]) -> str:
     run = match[0]
-    if len(run) <= _LONGEST_SEQUENCE and (_SEQUENCE.fullmatch(run) or _is_path(run)):
+    if len(run) <= _LONGEST_SEQUENCE and _SEQUENCE.fullmatch(run):
+        return run
+    # Silence is A's only; a genome is not.
+    if (_BASES.fullmatch(run) and len(set(run[:1000].upper()) - {"-", "N"}) > 1) or _is_names(run):
         return run
     return f"[{len(run)} characters of base64]"
 
 
-def _is_path(run: str) -> bool:
-    """Whether a run of letters, digits and slashes is made of words, as a path is and a key is not."""
-    parts = run.strip("/").split("/")
-    return len(parts) > 1 and all(_PATH_PART.fullmatch(part) for part in parts[:-1])
+def _is_names(run: str) -> bool:
+    """Whether a run of letters, digits and separators is made of names, as a path is and a key is not."""
+    parts = [part for part in _SEPARATORS.split(run) if part]
+    return len(parts) > 1 and all(_NAME.fullmatch(part) for part in parts)
 
 
 # Fields in texts
@@ -161,13 +186,15 @@ _FIELD = re.compile(
 _QUOTE = re.compile(r"(\\{0,8})([\"'])")
 _PREFIX = re.compile(r"[bBrRuUfF]{1,2}(?=\\{0,8}[\"'])|[\w.]{1,60}(?=[(\[{<])")
 _NEXT = r"(?!\s{0,8}[\w-]{1,60}+\s{0,8}[:=])"
-_PLAIN = re.compile(rf"[^\s,;&\"'<>()\[\]{{}}\\]++|,(?=[^\s\"'<>()\[\]{{}}]){_NEXT}|\\++(?![\"'])")
-_PHRASE = re.compile(rf"(?:[^\r\n,;&\"'<>()\[\]{{}}\\]++|,(?=[^\s\"'<>()\[\]{{}}]){_NEXT}|\\++(?![\"']))*+")
+_PLAIN = re.compile(rf"[^\s,;&\"'<>()\[\]{{}}\\]++|,(?=[^\s\"'<>()\[\]{{}}]){_NEXT}|'(?=\w)|\\++(?![\"'])")
+_PHRASE = re.compile(
+    rf"(?:[^\r\n,;&\"'<>()\[\]{{}}\\]++|[,;&](?=[^\s\"'<>()\[\]{{}}]){_NEXT}|['<>()\[\]{{}}](?=\w)|\\++(?![\"']))*+"
+)
 _LINE = re.compile(r"[^\r\n]*+")
-_SHARE = re.compile(
-    r"([\"']?)[0-9][0-9_.,]{0,20}\s{0,4}(?:of|/|out of)\s{0,4}[0-9][0-9_.,]{0,20}"
-    r"(?:[ \t]{1,4}[A-Za-z]{1,20}){0,4}[.]?\s{0,4}\1",
-    re.I,
+_AMOUNT = r"[0-9](?:[0-9_.,]{0,14}[0-9])?+"
+_SHARE = re.compile(rf"(?:\\{{0,8}}[\"'])?{_AMOUNT}\s{{0,4}}+(?:of|/|out of)\s{{0,4}}+{_AMOUNT}(?!\.?[\w/+=-])", re.I)
+_SMALL = re.compile(
+    r"(?:\\{0,8}[\"'])?[0-9]{1,3}+(?:\s?%)?+\s{0,4}+(?:\Z|[;,](?:\s|\Z)|[|)\]}\r\n]|\\{0,8}[\"']|\w{1,20}:)"
 )
 _NUMBER = re.compile(r"[-+]?[0-9][0-9_.]*+(?![\w-])")
 _NOTHING = re.compile(r"(\\{0,8}[\"'])(?:\[redacted\])?\1|None|null|True|False|true|false|\[redacted\]")
@@ -185,6 +212,8 @@ def _without_fields(text: str) -> str:
         kind = _field_kind(text, field)
         value = field.end()
         if not kind or (kind == "count" and (field["blank"] or _NUMBER.match(text, value))):
+            continue
+        if _counts(field["name"], text, value):
             continue
         end = _value_end(text, value, field["name"].lower(), ":" in field["sign"])
         if _SHARE.fullmatch(text, value, end):

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import enum
 import json
+import random
 import re
 import string
 import time
@@ -365,6 +366,99 @@ def test_the_field_after_a_password_with_a_comma_stays():
     assert redact_text("password: a,b, user: bob") == "password: [redacted], user: bob"
 
 
-@pytest.mark.parametrize("value", ["4/0AX4XfWhQ", "12 of 13-hunter2", "1/2+abc=", "12 of 13 tests hunter2 and 5"])
-def test_a_secret_that_begins_like_a_share_does_not_stay(value: str):
-    assert redact({"token": value}) == {"token": "[redacted]"}
+def test_a_secret_that_begins_like_a_share_does_not_come_out():
+    for name in ("password", "api_key", "client_secret", "db_password"):
+        for value in ("12 of 13 tests", "12/13", "1/2"):
+            assert redact({name: value}) == {name: "[redacted]"}
+            assert value not in redact_text(f"{name}: {value}")
+    for value in ("4/0AX4XfWhabc", "1//0gabcdef", "9/8AbCdEf", "5/9=", "12/34abcdef"):
+        assert redact({"token": value}) == {"token": "[redacted]"}
+        for text in (f"token: {value}", f"token={value}", f'{{"token": "{value}"}}'):
+            assert value not in redact_text(text), text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pass: 12 of 13 tests passed, 1 failed",
+        "first pass: 12 out of 13.",
+        "Pass: 12, fail: 1",
+        "pass: 12 fail: 1",
+        "pass: 98%",
+        '{"pass": "98 %", "fail": "2 %"}',
+        "token: 1,024 of 8,192",
+        "token: 512/8192",
+    ],
+)
+def test_counts_of_tests_and_tokens_stay(text: str):
+    assert redact_text(text) == text
+
+
+def test_a_small_number_named_pass_stays_and_a_long_one_does_not():
+    assert redact({"pass": 12, "fail": 1}) == {"pass": 12, "fail": 1}
+    assert redact({"pass": 12345678, "password": 12}) == {"pass": "[redacted]", "password": "[redacted]"}
+
+
+@given(st.text("ACGTacgtNn-", min_size=200, max_size=2000), st.integers(1, 40))
+def test_genomes_stay_however_long_and_masked(bases: str, times: int):
+    text = f"ACGT{bases * times}"
+    assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0x" + "0f9a" * 100,
+        "/".join(["0f9a8b7c6d5e4f3a"] * 20),
+        "-".join(f"word{number}" for number in range(60)),
+        "/Users/JohnDoe/Library/CompanyName2/Cache/Data1",
+        f"sha512-{'aB3' * 28}aB==",
+    ],
+)
+def test_long_names_and_digests_stay(text: str):
+    assert redact_text(text) == text
+
+
+def test_an_aws_secret_is_never_taken_for_a_path():
+    chosen = random.Random(1)
+    for _ in range(2000):
+        key = "".join(chosen.choices(string.ascii_letters + string.digits + "/+", k=36)) + "a/B1"
+        for text in (key, f"w/{key[2:]}", f"/{key[1:]}", f"key {key[:10]}/{key[11:]} end"):
+            assert redact_text(text).count("[redacted]") == 1, text
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("password: a'b", "'b"),
+        ("password: p@(x)y", "x"),
+        ("password: a&b<c", "<c"),
+        ("password: a;b", ";b"),
+        ("password: a)b", ")b"),
+        ("password=it's", "'s"),
+        ("dbpass=hunter2", "hunter2"),
+        ("userpass: hunter2", "hunter2"),
+        ("secret_pin=77aa", "77aa"),
+        ("xapp-1-A0123456789-1234567890123-abcdef0123456789", "abcdef"),
+        ("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX", "XXXX"),
+        (f"SG.{'aB1-_' * 4}aB.{'cD2_-' * 8}cDe", "cD2"),
+    ],
+)
+def test_further_shapes_do_not_come_out(text: str, secret: str):
+    assert secret not in redact_text(text)
+    assert "[redacted]" in redact_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("'password: abc', 'user: bob'", "'password: [redacted]', 'user: bob'"),
+        ('{"text": "password: abc"}', '{"text": "password: [redacted]"}'),
+        ("(password: abc) next", "(password: [redacted]) next"),
+        ("password: a;user: b", "password: [redacted];user: b"),
+        ("x?password=abc&user=bob", "x?password=[redacted]&user=bob"),
+        ("encompass: all, bypass: on", "encompass: all, bypass: on"),
+    ],
+)
+def test_what_stands_around_a_secret_stays(text: str, shown: str):
+    assert redact_text(text) == shown
