@@ -140,17 +140,27 @@ class _Aiohttp:
             await self._websocket.close(code=code, message=reason.encode())
 
 
+def _headers_asked_with(websocket: Any) -> Any:
+    """Return the headers of the client's request, of any server's connection of ``websockets``; None at a client."""
+    if getattr(websocket, "is_client", False) or "ClientConnection" in {
+        kind.__name__ for kind in type(websocket).__mro__
+    }:
+        return None
+    request = getattr(websocket, "request", None)
+    # Before version 14 the connection had them itself.
+    return getattr(websocket, "request_headers", None) if request is None else request.headers
+
+
 class _Websockets:
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
         self.handshake = Handshake()
-        request = getattr(websocket, "request", None)
-        kinds = {kind.__name__ for kind in type(websocket).__mro__}
-        if request is not None and "ServerConnection" in kinds:
-            hosts = request.headers.get_all("Host")
+        headers = _headers_asked_with(websocket)
+        if headers is not None:
+            hosts = headers.get_all("Host")
             self.handshake = Handshake(
-                tuple(request.headers.get_all("Origin")),
-                hosts[0] if hosts else "",
+                tuple(headers.get_all("Origin")),
+                hosts[0] if len(hosts) == 1 else "",
                 _address(getattr(websocket, "local_address", None)),
             )
 

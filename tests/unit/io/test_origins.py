@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
+from websockets.asyncio.server import ServerConnection
 
 from backchannel import BidiAgent, ScriptedModel
 from backchannel.errors import InvalidInputError
 from backchannel.io import WebSocketIO
 from backchannel.io.origins import Handshake, check_origins, refusal
+from backchannel.io.sockets import socket_of
 
 from .test_websocket import uvicorn_server as serving
 
@@ -164,3 +166,41 @@ async def test_a_handler_of_websockets_refuses_other_pages():
                 await client.recv()
         async with websockets.connect(f"ws://127.0.0.1:{port}") as client:
             assert "bidi_connection_start" in await client.recv()
+
+
+class OwnConnection(ServerConnection):
+    """As ``create_connection`` may be given."""
+
+
+async def test_a_connection_class_of_ones_own_is_checked():
+    async with websockets.serve(talk, "127.0.0.1", 0, create_connection=OwnConnection) as server:  # type: ignore[arg-type]
+        await refused_and_let_in(next(iter(server.sockets)).getsockname()[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+async def test_a_handler_of_the_older_websockets_is_checked():
+    legacy = pytest.importorskip("websockets.legacy.server")
+    async with legacy.serve(talk, "127.0.0.1", 0) as server:
+        await refused_and_let_in(server.sockets[0].getsockname()[1])
+
+
+async def refused_and_let_in(port: int) -> None:
+    for page in ("http://evil.example", f"http://evil.example:{port}", "null"):
+        origin: Any = page
+        async with websockets.connect(f"ws://127.0.0.1:{port}", origin=origin) as client:
+            with pytest.raises(websockets.ConnectionClosedError, match="1008"):
+                await client.recv()
+    same: Any = f"http://127.0.0.1:{port}"
+    async with websockets.connect(f"ws://127.0.0.1:{port}", origin=same) as client:
+        assert "bidi_connection_start" in await client.recv()
+
+
+async def test_a_client_of_websockets_is_not_asked_for_its_own_origin():
+    async def page(websocket: Any) -> None:
+        await websocket.wait_closed()
+
+    async with websockets.serve(page, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        own: Any = "http://own.example"
+        async with websockets.connect(f"ws://127.0.0.1:{port}", origin=own) as client:
+            assert socket_of(client).handshake == Handshake()
