@@ -31,6 +31,7 @@ from ..hooks import (
 )
 from ..journal import Entry, FileStore, Journal, S3Store, Store, s3_client
 from ..messages import Message, Messages
+from ..paths import expanded
 from .session_entries import (
     FORMAT,
     digest,
@@ -127,9 +128,7 @@ class FileSessionManager(_SessionManager):
 
     def __init__(self, session_id: str, storage_dir: str | os.PathLike[str] | None = None) -> None:
         super().__init__(session_id)
-        self.storage_dir = Path(
-            os.path.abspath(DEFAULT_DIRECTORY if storage_dir is None else os.path.expanduser(storage_dir))
-        )
+        self.storage_dir = Path(os.path.abspath(DEFAULT_DIRECTORY if storage_dir is None else expanded(storage_dir)))
         self._default = storage_dir is None
 
     def _store(self, agent_id: str) -> Store:

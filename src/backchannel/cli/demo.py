@@ -18,6 +18,7 @@ from ..events import BidiAudioStreamEvent, BidiOutputEvent, TypedEvent
 from ..io import VirtualMicrophone, VirtualSpeaker
 from ..models.local import LocalModel
 from ..models.local.speech import FliteSpeech
+from ..paths import expanded
 from ..tasks import AsyncToolManager
 from .library import library
 from .screen import Screen
@@ -166,18 +167,21 @@ async def _converse(options: argparse.Namespace, view: _View) -> None:
     finally:
         if options.out is not None:
             samples = from_bytes(bytes(conversation.speaker.recording))
-            options.out.expanduser().write_bytes(write_wav(samples, RATE))
+            options.out.write_bytes(write_wav(samples, RATE))
             view.note(f"The answers are in {options.out}.")
 
 
 def _read(path: Path) -> bytes:
-    samples, rate = read_wav(path.expanduser().read_bytes(), str(path))
+    samples, rate = read_wav(path.read_bytes(), str(path))
     if len(samples) == 0:
         raise AudioFormatError(f"{path}: the file holds no audio")
     return bytes(resample(samples, rate, RATE).tobytes())
 
 
 def main(options: argparse.Namespace) -> int:
+    for name in ("question", "out"):
+        path = getattr(options, name)
+        setattr(options, name, None if path is None else expanded(path))
     view: _View = _Lines() if options.json else Screen()
     try:
         asyncio.run(_converse(options, view))

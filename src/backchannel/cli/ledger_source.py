@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from ..journal import Journal, S3Store
 from ..notebook.ledger_place import S3, check_kind, s3_store
+from ..paths import expanded
 from ..tasks.ledger_reader import LedgerReading, read_ledger
 from ..tasks.ledger_state import FORMAT, LedgerState, TaskRecord, fold
 
@@ -51,7 +51,7 @@ class LedgerSource:
         """
         if self._store is not None:
             return self._read_s3(self._store)
-        path = Path(self.place).expanduser()
+        path = expanded(self.place)
         if not check_kind(path):
             self._reading = None
             return False

@@ -20,6 +20,7 @@ from ..events import (
     BidiOutputEvent,
     BidiResponseCompleteEvent,
 )
+from ..paths import expanded
 from .ending import Ending
 from .playout import Playout
 from .reports import HeardReports
@@ -63,8 +64,8 @@ class WavIO:
                 raise TypeError(f"{name} must be a path, not {type(path).__name__}")
         if not 0 <= tail_s < float("inf"):
             raise InvalidInputError(f"tail_s must be seconds, 0 or more; it is {tail_s!r}")
-        self._in = None if path_in is None else Path(path_in).expanduser()
-        self._out = None if path_out is None else Path(path_out).expanduser()
+        self._in = None if path_in is None else expanded(path_in)
+        self._out = None if path_out is None else expanded(path_out)
         self._realtime = realtime
         self._tail_s = tail_s
         self._stop_agent = stop_agent

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SessionConflictError, SessionDamagedError, SessionError, SessionStorageError
+from ..paths import expanded
 from .lines import Line, scan
 from .lock import FileLock
 
@@ -34,9 +35,9 @@ class FileStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(os.path.abspath(os.path.expanduser(path)))
+        self._descriptor: int | None = None  # first, for __del__
+        self._path = Path(os.path.abspath(expanded(path)))
         self._lock = FileLock(self._path.with_name(self._path.name + ".lock"), self.location)
-        self._descriptor: int | None = None
         self._end = 0
         self._lines = 0
         self._tail = b""

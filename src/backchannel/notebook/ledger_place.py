@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import InvalidInputError, SessionStorageError
 from ..journal import FileStore, S3Store, s3_client
+from ..paths import expanded
 from ..tasks.ledger_reader import open_file
 
 __all__ = ["LEDGER_VARIABLE", "S3", "check_kind", "ledger_store", "s3_store"]
@@ -32,7 +33,7 @@ def ledger_store(place: str) -> FileStore | S3Store:
         return s3_store(place)
     if not place.strip():
         raise InvalidInputError("the place of the ledger is empty: name a file such as tasks.jsonl")
-    path = Path(place).expanduser()
+    path = expanded(place)
     if place.endswith(("/", os.sep)) or path.is_dir():
         path /= _own_name()
     check_kind(path)

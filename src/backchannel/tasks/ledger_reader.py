@@ -13,6 +13,7 @@ from typing import BinaryIO
 from ..errors import SessionDamagedError, SessionStorageError, SessionVersionError
 from ..journal.journal import LAYOUT, OPENED
 from ..journal.lines import Line, scan
+from ..paths import expanded
 from .ledger_state import FORMAT, LedgerState, TaskRecord
 
 __all__ = ["LedgerReading", "open_file", "read_ledger"]
@@ -55,7 +56,7 @@ def read_ledger(path: str | os.PathLike[str], after: LedgerReading | None = None
         SessionDamagedError: If it is no ledger, or was changed.
         SessionVersionError: If a newer version wrote it.
     """
-    where = Path(path).expanduser()
+    where = expanded(path)
     try:
         with open_file(where) as file:
             found = os.fstat(file.fileno())

@@ -28,6 +28,7 @@ from .._version import __version__
 from ..errors import MissingExtraError, ToolArgumentsError, ToolDefinitionError
 from ..events import ToolResultEvent, ToolStreamEvent
 from ..messages import ToolResult, ToolSpec, ToolUse
+from ..paths import expanded
 from .definition import check_definition, same_name
 from .mcp_content import result_content
 from .schema import check_schema
@@ -320,7 +321,12 @@ class _Program:
     """A program that is started for the connection."""
 
     def __init__(self, command: str, args: list[str], env: dict[str, str], cwd: str | Path | None) -> None:
-        self._options: dict[str, Any] = {"command": command, "args": args, "env": env, "cwd": cwd}
+        self._options: dict[str, Any] = {
+            "command": str(expanded(command)) if command.startswith("~") else command,
+            "args": args,
+            "env": env,
+            "cwd": None if cwd is None else expanded(cwd),
+        }
 
     @asynccontextmanager
     async def __call__(self, over: Callable[[], None], on_message: Any) -> AsyncIterator[Any]:

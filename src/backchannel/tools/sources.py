@@ -21,6 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..errors import ToolDefinitionError
 from ..messages import AgentTool
+from ..paths import expanded
 from .module_tool import tool_of_module
 from .text import error_text
 from .tool import FunctionTool
@@ -96,7 +97,7 @@ def tools_in_file(path: Path) -> list[AgentTool]:
 
 def _named(name: str) -> Iterator[AgentTool]:
     if name.endswith(".py") or os.sep in name:
-        yield from tools_in_file(Path(name).expanduser())
+        yield from tools_in_file(expanded(name))
         return
     module_name, _, function = name.partition(":")
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import MissingExtraError, ToolDefinitionError
+from ..paths import expanded
 from .definition import check_definition, same_name
 from .folder import FileBroken, FileFact, FileGone, FileLoaded, Folder
 from .registry import ToolRegistry
@@ -39,7 +40,7 @@ class ToolDirectory:
     """
 
     def __init__(self, registry: ToolRegistry, path: str | Path = "tools") -> None:
-        self.path = Path(path).expanduser().absolute()
+        self.path = expanded(path).absolute()
         self._registry = registry
         self._folder = Folder()
         self._seen: dict[Path, tuple[Look, bytes]] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...audio.pcm import Samples, read_wav
 from ...audio.resample import resample
 from ...errors import InvalidInputError, MissingExtraError, ModelError
+from ...paths import expanded
 from .words import plain
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def flite_path() -> Path:
         ModelError: If it is not there; says how to get it.
     """
     named = os.environ.get("BACKCHANNEL_FLITE")
-    path = Path(named) if named else Path(__file__).resolve().parents[2] / "_built" / "flite.wasm"
+    path = expanded(named) if named else Path(__file__).resolve().parents[2] / "_built" / "flite.wasm"
     if path.is_file():
         return path
     if named:
@@ -53,11 +54,11 @@ class FliteSpeech:
         path: The flite module; by default `flite_path`.
     """
 
-    def __init__(self, voice: str = "slt", path: Path | None = None) -> None:
+    def __init__(self, voice: str = "slt", path: str | os.PathLike[str] | None = None) -> None:
         if voice not in VOICES:
             raise InvalidInputError(f"voice {voice!r} is none of {', '.join(VOICES)}")
         self.voice = voice
-        self._path = path
+        self._path = None if path is None else expanded(path)
         self._lock = threading.Lock()
         self._compiled: tuple[Any, Any] | None = None
 
