@@ -106,7 +106,9 @@ def _check(line: Line, expected: int) -> None:
     name, version, layout = (line.entry.get(key) for key in ("format", "version", "layout"))
     if name != FORMAT.name:
         raise SessionDamagedError(f"{line.place} is of a {name} journal, and not of a task ledger")
-    if not (isinstance(version, int) and version <= FORMAT.version and isinstance(layout, int) and layout <= LAYOUT):
+    if type(version) is not int or type(layout) is not int:
+        raise SessionDamagedError(f"{line.place} is not what begins a task ledger; restore it from a copy")
+    if version > FORMAT.version or layout > LAYOUT:
         raise SessionVersionError(f"{line.place} was written by a newer version of Backchannel; upgrade it")
 
 
